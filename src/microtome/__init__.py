@@ -1,0 +1,55 @@
+"""microtome: a microscope for convolutional networks.
+
+>>> import microtome as mt
+>>> model = mt.open_model("zoo:simpleconvnet")
+>>> model.sites["conv2"].shape
+(64, 14, 14)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
+    from .api import look, open_images
+    from .errors import MicrotomeError
+    from .images import Images
+    from .network.edits import Edit
+    from .network.open import Model, open_model
+    from .network.specimen import Specimen
+    from .run import Run, open_run
+
+# Where each public name lives. They are imported when first used, so that `import microtome` costs nothing.
+_HOMES = {
+    "Analysis": "analysis", "Jobs": "analysis", "Pass": "analysis", "Result": "analysis", "at": "analysis",
+    "each": "analysis", "setting": "analysis", "look": "api", "open_images": "api", "MicrotomeError": "errors",
+    "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
+    "Specimen": "network.specimen", "Run": "run", "open_run": "run",
+}  # fmt: skip
+
+__version__ = "0.1.0"
+__all__ = [
+    "Analysis",
+    "Edit",
+    "Images",
+    "Jobs",
+    "MicrotomeError",
+    "Model",
+    "Pass",
+    "Result",
+    "Run",
+    "Specimen",
+    "at",
+    "each",
+    "look",
+    "open_images",
+    "open_model",
+    "open_run",
+    "setting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'microtome' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,73 @@
+"""The analyses: one question a file, none knows another. Adding one is a line in `BUILT_IN`, or nothing for a plugin."""
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from ..analysis import Analysis
+from ..checks import known
+from ..errors import UsageError
+from .activity import Activity
+from .decisions import Decisions
+from .filters import Filters
+
+BUILT_IN: tuple[type[Analysis], ...] = (Decisions, Activity, Filters)
+ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
+
+Registry = dict[str, type[Analysis]]
+
+
+def registry(plugins: Iterable[Path] = ()) -> Registry:
+    """Every analysis by name: built in, from installed packages, and from plugin files.
+
+    Raises: UsageError if a plugin cannot be loaded, holds no analysis, or takes a name that exists.
+    """
+    found: Registry = {cls.name: cls for cls in BUILT_IN}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        _add(found, entry.load(), entry.value)
+    for path in plugins:
+        module = _load(path)
+        classes = [value for value in vars(module).values() if _is_analysis(value, module)]
+        if not classes:
+            raise UsageError(
+                f"Plugin {path.name} holds no analysis", "A plugin defines a subclass of microtome.Analysis",
+                "CONTRIBUTING.md shows one",
+            )  # fmt: skip
+        for cls in classes:
+            _add(found, cls, path.name)
+    return found
+
+
+def choose(names: Iterable[str], available: Registry) -> list[type[Analysis]]:
+    """The analyses with these names ("all" for every one), in the order of the registry."""
+    wanted = {name.strip() for name in names}
+    for name in wanted - {"all"}:
+        known("Analysis", name, available, "`microtome analyses` lists them")
+    return [cls for name, cls in available.items() if name in wanted or "all" in wanted]
+
+
+def _add(found: Registry, cls: type[Analysis], origin: str) -> None:
+    if cls.name in found:
+        raise UsageError(
+            f"{origin} brings an analysis named {cls.name!r}, which exists",
+            f"Taken are: {', '.join(found)}",
+            "Rename it",
+        )
+    found[cls.name] = cls
+
+
+def _is_analysis(value: object, module: ModuleType) -> bool:
+    return isinstance(value, type) and issubclass(value, Analysis) and value.__module__ == module.__name__
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"microtome_plugin_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise UsageError(f"There is no plugin file {str(path)!r}", "A plugin is a Python file", "Check the path")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

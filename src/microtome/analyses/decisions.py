@@ -1,0 +1,209 @@
+"""How often a classifier is right, in which classes, and whether it knows when it is not."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..analysis import Analysis, Pass, Result, Steps, at, setting
+from ..cards import Card, Chart, Crops, Finding, Heat, Table, card_link
+from ..errors import NotApplicable
+from ..figures import new_figure
+from ..formulas.proportions import expected_calibration_error, reliability, wilson_interval
+from ..network.specimen import Specimen
+from ..statistics import Confusion, Predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BINS = 15  # of confidence, as in Guo et al. (2017)
+SURE = 0.9
+SIMULATIONS = 200  # of a perfectly calibrated network with the same confidences
+LARGEST_MATRIX = 40  # classes; above that the confusion matrix is a list of its largest cells
+SHOWN = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionsResult(Result):
+    """Shapes, n labelled images, K classes: index, label, predicted (n,), confidence (n,) probability of the answer;
+    confusion (K true, K predicted); calibrated (2,) middle and 95% point of the ECE of a calibrated network.
+    """
+
+    class_names: tuple[str, ...]
+    index: np.ndarray
+    label: np.ndarray
+    predicted: np.ndarray
+    in_top5: np.ndarray
+    confidence: np.ndarray
+    confusion: np.ndarray
+    ece: float
+    calibrated: np.ndarray
+    size: tuple[int, int]
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether each image is classified correctly: (n,) bool."""
+        return self.predicted == self.label
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified correctly."""
+        return float(self.correct.mean())
+
+    def findings(self) -> list[Finding]:
+        low, high = wilson_interval(self.correct.sum(), np.array(len(self.label)))
+        chance = float(np.bincount(self.label).max() / len(self.label))
+        found = [Finding(
+            sentence=f"{self.accuracy:.1%} of {len(self.label):,} images are classified correctly "
+            f"[{float(low):.1%}, {float(high):.1%}]",
+            number=self.accuracy, weight=0.98, link=card_link("Accuracy by class"),
+            control=f"always answering the commonest class gives {chance:.1%}",
+        )]  # fmt: skip
+        errors = ~self.correct
+        if errors.any():
+            share = float((self.confidence[errors] > SURE).mean())
+            expected = float((1 - self.confidence[self.confidence > SURE]).sum())
+            found.append(Finding(
+                sentence=f"{share:.0%} of the {int(errors.sum()):,} errors were made with more than {SURE:.0%} confidence",
+                number=share, weight=min(0.9, 0.3 + share), link=card_link("Most confident errors"),
+                control=f"a calibrated network would make {expected:.0f} such errors, this one made "
+                f"{int((self.confidence[errors] > SURE).sum())}",
+            ))  # fmt: skip
+        worse = self.ece > self.calibrated[1]
+        direction = "sure" if self.confidence.mean() > self.accuracy else "cautious"
+        sentence = f"It is too {direction}" if worse else "Its confidence cannot be told from a calibrated network's"
+        found.append(Finding(
+            sentence=f"{sentence}: mean confidence {self.confidence.mean():.1%}, accuracy {self.accuracy:.1%}, "
+            f"expected calibration error {self.ece:.3f}",
+            number=self.ece, weight=min(0.8, 0.2 + 4 * max(0.0, self.ece - float(self.calibrated[1]))),
+            link=card_link("Calibration"),
+            control=f"a calibrated network with these confidences gets {self.calibrated[0]:.3f}, "
+            f"95% of the time below {self.calibrated[1]:.3f}",
+        ))  # fmt: skip
+        return found
+
+    def cards(self) -> list[Card]:
+        cards = [self._by_class(), self._calibration(), self._confusion()]
+        return [*cards, self._confident_errors()] if not self.correct.all() else cards
+
+    def _by_class(self) -> Card:
+        rows = []
+        for label in np.unique(self.label):
+            member = self.label == label
+            hits, count = int(self.correct[member].sum()), int(member.sum())
+            low, high = wilson_interval(np.array(hits), np.array(count))
+            wrong = self.predicted[member & ~self.correct]
+            taken_for = self.class_names[np.bincount(wrong).argmax()] if len(wrong) else ""
+            rows.append((self.class_names[label], count, f"{hits / count:.1%}", f"{low:.0%} to {high:.0%}", taken_for))
+        rows.sort(key=lambda row: float(str(row[2])[:-1]))
+        few = " With so few images a class the intervals are wide." if len(self.label) < 20 * len(rows) else ""
+        return Card(
+            title="Accuracy by class", control=f"Intervals: 95%, Wilson.{few}",
+            how_to_read=f"Weakest class first. Over all classes {self.accuracy:.1%}; the right class is among the five "
+                        f"most probable in {self.in_top5.mean():.1%}.",
+            content=Table(header=("class", "images", "accuracy", "95% interval", "most often taken for"),
+                          rows=tuple(rows)),
+        )  # fmt: skip
+
+    def _calibration(self) -> Card:
+        counts, sure, right = reliability(self.confidence, self.correct, BINS)
+        filled = counts > 0
+        hits = np.round(right[filled] * counts[filled])
+        band = np.stack(wilson_interval(hits, counts[filled]))
+        return Card(
+            title="Calibration",
+            how_to_read="Of the answers given with some confidence, how many were right: on the diagonal the network "
+                        f"knows how sure to be. Expected calibration error {self.ece:.3f}.",
+            content=Chart(kind="lines", x=sure[filled], x_label="confidence", y_label="accuracy", band=band,
+                          series=(("this network", right[filled]), ("calibrated", sure[filled]))),
+            control=f"A calibrated network with these confidences gets an error of {self.calibrated[0]:.3f}, 95% of the "
+                    f"time below {self.calibrated[1]:.3f}. The band is the 95% interval of each point.",
+        )  # fmt: skip
+
+    def _confusion(self) -> Card:
+        if len(self.class_names) <= LARGEST_MATRIX:
+            rows = self.confusion / np.maximum(self.confusion.sum(1, keepdims=True), 1)
+            return Card(
+                title="Confusion", how_to_read="Rows are true classes, columns answers; each row adds up to 1.",
+                content=Heat(values=rows, rows=self.class_names, columns=self.class_names, row_label="true class",
+                             column_label="answer"),
+            )  # fmt: skip
+        off = self.confusion - np.diag(np.diag(self.confusion))
+        cells = [c for c in np.argsort(-off, axis=None, kind="stable")[:SHOWN] if off.flat[c] > 0]
+        pairs = [divmod(int(cell), len(self.class_names)) for cell in cells]
+        return Card(
+            title="Confusion", how_to_read="The commonest mistakes, most frequent first.",
+            content=Table(header=("true class", "answer", "images"),
+                          rows=tuple((self.class_names[t], self.class_names[p], int(off[t, p])) for t, p in pairs)),
+        )  # fmt: skip
+
+    def _confident_errors(self) -> Card:
+        wrong = np.flatnonzero(~self.correct)
+        order = wrong[np.argsort(-self.confidence[wrong], kind="stable")][:SHOWN]
+        names = self.class_names
+        captions = [f"{names[self.label[i]]} → {names[self.predicted[i]]}, {self.confidence[i]:.0%}" for i in order]
+        whole = np.broadcast_to(np.array([0, 0, *self.size]), (len(order), 4))
+        return Card(
+            title="Most confident errors",
+            how_to_read="Wrong answers, the surest first: true class → answer, and its probability.",
+            content=Crops(index=self.index[order], boxes=whole, captions=np.array(captions)),
+        )
+
+    def plot(self) -> "Figure":
+        """The reliability diagram."""
+        figure = new_figure(size=(4.5, 4.2))
+        axes = figure.axes[0]
+        counts, sure, right = reliability(self.confidence, self.correct, BINS)
+        filled = counts > 0
+        low, high = wilson_interval(np.round(right[filled] * counts[filled]), counts[filled])
+        axes.plot([0, 1], [0, 1], color="grey", label="calibrated")
+        axes.fill_between(sure[filled], low, high, alpha=0.25, label="95% interval")
+        axes.plot(sure[filled], right[filled], marker="o", label=f"ECE {self.ece:.3f}")
+        axes.set(xlabel="confidence", ylabel="accuracy")
+        axes.legend()
+        return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions(Analysis):
+    """How often is it right, in which classes, and does it know when it is not?"""
+
+    name = "decisions"
+    question = "How often is it right, in which classes, and does it know when it is not?"
+    result = DecisionsResult
+
+    bins: int = setting(BINS, help="bins of confidence for the calibration error")
+
+    def steps(self, specimen: Specimen) -> Steps:
+        images = specimen.need_images(self.name)
+        if not specimen.labelled:
+            raise NotApplicable(
+                f"The images have no labels that fit the {specimen.classes} outputs ({images.labelling})",
+                "Right and wrong need labels", "Give images in one folder a class",
+            )  # fmt: skip
+        output = specimen.sites.output
+        answers = yield Pass(
+            predictions=at(output, Predictions(k=5)), confusion=at(output, Confusion(classes=specimen.classes))
+        )
+        seen = answers["predictions"]
+        known = seen.label >= 0
+        label, classes = seen.label[known], seen.classes[known]
+        confidence, correct = seen.probability[known, 0], classes[:, 0] == label
+        names = specimen.model.class_names
+        return DecisionsResult(
+            class_names=names if len(names) == specimen.classes else tuple(map(str, range(specimen.classes))),
+            index=seen.index[known], label=label, predicted=classes[:, 0], confidence=confidence,
+            in_top5=(classes == label[:, None]).any(1), confusion=answers["confusion"],
+            ece=expected_calibration_error(confidence, correct, self.bins),
+            calibrated=_calibrated(confidence, self.bins, specimen.seed), size=specimen.model.preprocessing.size,
+        )  # fmt: skip
+
+
+def _calibrated(confidence: np.ndarray, bins: int, seed: int) -> np.ndarray:
+    """Middle and 95% point of the calibration error of a network that is right as often as it says."""
+    random = np.random.default_rng(seed)
+    drawn = [
+        expected_calibration_error(confidence, random.random(len(confidence)) < confidence, bins)
+        for _ in range(SIMULATIONS)
+    ]
+    return np.quantile(drawn, (0.5, 0.95))

@@ -1,0 +1,139 @@
+"""The contract of an analysis: one question, asked in steps.
+
+An analysis is a frozen dataclass of settings with one method, `steps(specimen)`: a generator that yields requests (a
+`Pass` over the images, or independent `Jobs`), is sent their answers, and returns its `Result`. It has no side
+effects and does nothing slow between requests, so that it can be run again from the top and fed stored answers.
+"""
+
+import dataclasses
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from .cards import Card, Column, Finding
+from .network.edits import Edit
+from .network.measure import Loss
+from .network.specimen import Specimen
+from .statistics import Statistic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def setting(default: Any, *, help: str) -> Any:
+    """A field of an analysis that users may set, with a sentence for `--help` and the reference page."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A statistic at sites. `single` says that the answer is the one value instead of a dictionary by label."""
+
+    where: Mapping[str, tuple[str, ...]]
+    statistic: Statistic
+    single: bool
+
+
+def at(site: str | tuple[str, ...], statistic: Statistic) -> Measure:
+    """Measure at one address (`SITE` or `SITE:in`), or at several together; the answer is the statistic's."""
+    return Measure({"": (site,) if isinstance(site, str) else site}, statistic, True)
+
+
+def each(sites: Iterable[str] | Mapping[str, str], statistic: Statistic) -> Measure:
+    """Measure at many addresses, each by itself; the answer is a dictionary by label (the mapping's key)."""
+    pairs = sites.items() if isinstance(sites, Mapping) else ((site, site) for site in sites)
+    return Measure({label: (site,) for label, site in pairs}, statistic, False)
+
+
+class Pass:
+    """A request for statistics over all images; the answer is a dictionary with the names given here.
+
+    `under` are Edits that hold during the pass; with a `loss` the statistics get activations and gradients; `model`
+    names another model of the specimen.
+    """
+
+    def __init__(
+        self, *, under: Sequence[Edit] = (), loss: Loss | None = None, model: str = "", **measures: Measure
+    ) -> None:
+        self.under, self.loss, self.model, self.measures = tuple(under), loss, model, measures
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Passes with equal groups are served by one forward pass."""
+        return (self.model, self.under, self.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """A request for independent pieces of work; the answer is a list, one entry an item.
+
+    `function` takes a few items (at most `batch`) and returns as many answers, made of arrays, numbers and texts.
+    """
+
+    key: str
+    function: Callable[[Sequence[Any]], Sequence[Any]]
+    items: tuple[Any, ...]
+    batch: int = 1
+
+
+Request = Pass | Jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(ABC):
+    """Arrays, numbers and texts, and what they have to say. Fields may be nested in dictionaries and tuples."""
+
+    def findings(self) -> list[Finding]:
+        """Sentences for the first page."""
+        return []
+
+    def columns(self) -> list[Column]:
+        """One value a unit each."""
+        return []
+
+    @abstractmethod
+    def cards(self) -> list[Card]:
+        """Everything there is to look at."""
+
+    @abstractmethod
+    def plot(self) -> "Figure":
+        """The most telling picture, for papers and notebooks."""
+
+    def to_state(self) -> dict[str, Any]:
+        """The fields, as a tree of dictionaries, lists, arrays, numbers and texts."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The result whose fields these are."""
+        return cls(**state)
+
+
+Steps = Generator[Request, Any, Result] | Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis(ABC):
+    """One question about a network.
+
+    `name` is what users type, `question` the sentence that a curious reader would ask, `result` the class it returns.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    result: ClassVar[type[Result]]
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def steps(self, specimen: Specimen) -> Steps:
+        """Yield requests, return the result; an analysis of weights alone returns it at once.
+
+        Raises: NotApplicable if nothing can be said about this specimen.
+        """
+
+    @property
+    def key(self) -> str:
+        """Name and settings, the same in every process."""
+        return f"{self.name}{json.dumps(dataclasses.asdict(self), sort_keys=True)}"

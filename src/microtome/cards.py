@@ -1,0 +1,155 @@
+"""What analyses show: cards of a few kinds. An analysis knows its cards and no HTML; the page knows the kinds and no
+analysis.
+
+Cards about units are columnar: one card a layer whose arrays have a leading axis of U units, never one card a unit.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Section = Literal["headline", "sees", "dreams", "made of", "feeds", "numbers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A paragraph; on unit cards one string a unit."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of cells under a header; `links` are addresses on the page, one a row ("" for none)."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """Parts of the images looked at.
+
+    Shapes: index (..., k) places in the image set, -1 for none; boxes (..., k, 4) top, left, bottom, right in pixels
+    of the display image; captions one a crop, as nested tuples or empty.
+    """
+
+    index: np.ndarray
+    boxes: np.ndarray
+    captions: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Pictures made by an analysis.
+
+    Shapes: pixels (..., k, h, w, 3) uint8. `crisp` pictures are enlarged without smoothing.
+    """
+
+    pixels: np.ndarray
+    captions: tuple[str, ...] = ()
+    crisp: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Bars or lines over a common axis.
+
+    Shapes: x B texts, or numbers (..., B); each series a name and numbers (..., B); `band` is the interval of a
+    control, (2, B), drawn behind. On unit cards the leading axis of numbers is the unit.
+    """
+
+    kind: Literal["bars", "lines"]
+    x: np.ndarray
+    series: tuple[tuple[str, np.ndarray], ...]
+    x_label: str
+    y_label: str
+    band: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heat:
+    """A matrix of numbers as colours. Shapes: values (R, C); sequential from 0, or diverging around 0 if `signed`."""
+
+    values: np.ndarray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_label: str
+    column_label: str
+    signed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """Units to go on to, with a number each. Shapes: unit (..., k) int, -1 for none; value (..., k); all in `layer`."""
+
+    layer: str
+    unit: np.ndarray
+    value: np.ndarray
+    value_label: str
+
+
+Content = Text | Table | Crops | Pictures | Chart | Heat | Units
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One thing to look at.
+
+    Without a layer it belongs to the network; with one to that layer, or, if `per_unit`, to each of its units, in a
+    section of the unit page. `control` is what could have refuted it. Of a unit's picture cards the page takes the
+    one with the largest `telling` for the layer's grid.
+    """
+
+    title: str
+    how_to_read: str
+    content: Content
+    layer: str = ""
+    per_unit: bool = False
+    section: Section = "numbers"
+    control: str = ""
+    telling: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One sentence worth reading first: its number, how consequential it is (0..1), where the evidence is, and what
+    the same number is where nothing is to be found.
+    """
+
+    sentence: str
+    number: float
+    weight: float
+    link: str
+    control: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One value a unit, by which the grid sorts and the network map colours.
+
+    Shapes: values maps layers to (U,) numbers (NaN: not known), or to (U,) texts. `good` says which way is good.
+    """
+
+    name: str
+    values: dict[str, np.ndarray]
+    how_to_read: str
+    good: Literal["high", "low", "neither"] = "neither"
+    kind: Literal["number", "share", "flag", "text"] = "number"
+
+
+def layer_link(layer: str, query: str = "") -> str:
+    """The address of a layer page, optionally sorted or filtered, such as "dead=1"."""
+    return f"#/layer/{layer}" + (f"?{query}" if query else "")
+
+
+def unit_link(layer: str, unit: int) -> str:
+    """The address of a unit page."""
+    return f"#/unit/{layer}/{unit}"
+
+
+def card_link(title: str) -> str:
+    """The address of a network card on the first page."""
+    return "#/card/" + "".join(letter if letter.isalnum() else "-" for letter in title.lower())

@@ -1,0 +1,68 @@
+"""Arrays to pictures, by rules that hold everywhere: 0 is the middle of a signed map, one scale a row unless said."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Ends and middle of the diverging map: blue, near-white, orange; told apart with every common colour blindness.
+BLUE, MIDDLE, ORANGE = np.array([33, 102, 172.0]), np.array([247, 247, 247.0]), np.array([179, 88, 6.0])
+
+
+def signed_to_colour(maps: np.ndarray, per: int = 1) -> np.ndarray:
+    """Signed numbers as colours: blue below 0, orange above, both full at the largest magnitude.
+
+    Shapes: maps (..., h, w) -> (..., h, w, 3) uint8; the first `per` axes have a scale of their own each. A map of
+    zeros comes out in the middle colour.
+    """
+    scaled = maps / _scale(maps, per)
+    strength = np.abs(scaled)[..., None]
+    ends = np.where(scaled[..., None] < 0, BLUE, ORANGE)
+    colour = MIDDLE + (ends - MIDDLE) * strength
+    return np.clip(np.round(colour), 0, 255).astype(np.uint8)
+
+
+def signed_to_rgb(maps: np.ndarray, per: int = 1) -> np.ndarray:
+    """Three signed maps as the three colours of a picture, 0 as middle grey.
+
+    Shapes: maps (..., 3, h, w) -> (..., h, w, 3) uint8; the first `per` axes have a scale of their own each.
+    """
+    picture = 127.5 * (1 + maps / _scale(maps, per))
+    return np.clip(np.round(np.moveaxis(picture, -3, -1)), 0, 255).astype(np.uint8)
+
+
+def _scale(maps: np.ndarray, per: int) -> np.ndarray:
+    largest = np.abs(maps).max(axis=tuple(range(per, maps.ndim)), keepdims=True)
+    return np.where(largest > 0, largest, 1.0)
+
+
+def folded(rows: np.ndarray, width: int) -> np.ndarray:
+    """Rows of numbers broken into lines like text, padded with 0. Shapes: (U, n) -> (U, ceil(n / width), width)."""
+    units, length = rows.shape
+    lines = -(-length // width)
+    padded = np.zeros((units, lines * width), rows.dtype)
+    padded[:, :length] = rows
+    return padded.reshape(units, lines, width)
+
+
+def sheet(pictures: np.ndarray, columns: int, gap: int = 1, background: int = 255) -> np.ndarray:
+    """Pictures side by side. Shapes: (n, h, w, 3) uint8 -> one picture (H, W, 3)."""
+    count, height, width, _ = pictures.shape
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    out = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), background, np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
+        out[top : top + height, left : left + width] = picture
+    return out
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0, 4.0)) -> "Figure":
+    """A matplotlib Figure with axes, outside pyplot: nothing is shown and nothing has to be closed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    figure.subplots(rows, columns)
+    return figure

@@ -1,0 +1,45 @@
+"""Proportions with intervals, and how well probabilities agree with them."""
+
+import numpy as np
+
+NORMAL_95 = 1.959963984540054  # the 97.5% point of the standard normal distribution
+
+
+def wilson_interval(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95% interval of a proportion. Shapes: (...), (...) -> low and high (...); no trials give 0 and 1.
+
+    Reference: Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    """
+    hits, trials = np.asarray(hits, np.float64), np.asarray(trials, np.float64)
+    n = np.maximum(trials, 1)
+    share, z = hits / n, NORMAL_95
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # at 0 of n and n of n the ends are exactly 0 and 1, which rounding must not miss
+    low = np.where(hits <= 0, 0.0, np.clip(middle - half, 0, 1))
+    high = np.where(hits >= trials, 1.0, np.clip(middle + half, 0, 1))
+    return np.where(trials > 0, low, 0.0), np.where(trials > 0, high, 1.0)
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, mean confidence and share of correct answers in equal bins of confidence.
+
+    Shapes: (n,), (n,) -> counts, confidence, accuracy (bins,), NaN where a bin is empty.
+    Reference: Guo, Pleiss, Sun, Weinberger, On calibration of modern neural networks (2017), section 2.
+    """
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins).astype(np.float64)
+    sums = [np.bincount(place, weights=values, minlength=bins) for values in (confidence, correct.astype(np.float64))]
+    filled = counts > 0
+    means = [np.divide(total, counts, out=np.full(bins, np.nan), where=filled) for total in sums]
+    return counts, means[0], means[1]
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
+    """Mean distance between confidence and accuracy over the bins of `reliability`, weighted by their images.
+
+    Reference: Guo et al. (2017), equation 3.
+    """
+    counts, sure, right = reliability(confidence, correct, bins)
+    filled = counts > 0
+    return float((counts[filled] * np.abs(sure[filled] - right[filled])).sum() / counts.sum())

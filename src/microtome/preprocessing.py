@@ -1,0 +1,72 @@
+"""What happens to an image between the file and the network, in two steps that are kept apart.
+
+Geometry (resize, crop, channels) gives the 8-bit image that is shown to people; normalisation turns it into the
+numbers that the network is given. So every picture in a report lies exactly under the activations that it caused.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Resize the short side to `resize` (0: do not), crop the middle to `size`, scale to 0..1, normalise.
+
+    Shapes: size (H, W); mean and std one number a channel, so their length is the number of channels.
+    """
+
+    size: tuple[int, int]
+    resize: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bilinear"
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+        return len(self.mean)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of one image as the network is given it."""
+        return (self.channels, *self.size)
+
+    def geometry(self, image: Image.Image) -> np.ndarray:
+        """The image as people are shown it. Shapes: -> (C, H, W) uint8."""
+        image = image.convert(MODES.get(self.channels, "RGB"))
+        if self.resize and min(image.size) != self.resize:
+            # torchvision's Resize: the short side is exact, the long one is rounded down
+            short, long = min(image.size), max(image.size)
+            scaled = int(self.resize * long / short)
+            size = (self.resize, scaled) if image.width <= image.height else (scaled, self.resize)
+            image = image.resize(size, RESAMPLING[self.interpolation])
+        height, width = self.size
+        if image.size != (width, height):
+            # torchvision's CenterCrop: half a pixel rounds to even; outside the image it pads with black
+            left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+            image = image.crop((left, top, left + width, top + height))
+        pixels = np.asarray(image)
+        return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """The numbers that the network is given. Shapes: (N, C, H, W) uint8 -> the same, float32."""
+        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        return (images.float() / 255 - mean) / std
+
+    def __str__(self) -> str:
+        height, width = self.size
+        scale = f"resize {self.resize} ({self.interpolation}), crop" if self.resize else "crop"
+        numbers = [", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std)]
+        return f"{scale} {height} x {width}, {self.channels} channels, mean ({numbers[0]}), std ({numbers[1]})"

@@ -1,0 +1,25 @@
+"""What can be measured at a site. Knows tensors and images' places; knows no models."""
+
+from .confusion import Confusion, Predictions
+from .extremes import Extremes
+from .histogram import Histogram
+from .moments import ClassMeans, Firing, Moments
+from .quantiles import Quantiles
+from .rows import Rows
+from .statistic import Accumulator, Arrays, Batch, Statistic
+
+__all__ = [
+    "Accumulator",
+    "Arrays",
+    "Batch",
+    "ClassMeans",
+    "Confusion",
+    "Extremes",
+    "Firing",
+    "Histogram",
+    "Moments",
+    "Predictions",
+    "Quantiles",
+    "Rows",
+    "Statistic",
+]

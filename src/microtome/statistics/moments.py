@@ -1,0 +1,120 @@
+"""Mean and standard deviation, share of active positions, and means by class, per channel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from .statistic import Accumulator, Arrays, Batch, Statistic, added
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments(Statistic):
+    """Mean and standard deviation of every channel over all images and positions."""
+
+    def start(self) -> "MomentsAccumulator":
+        return MomentsAccumulator()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MomentsAnswer:
+    """Shapes: count (values behind each number); mean, std (C,) float64, std with the 1/count convention."""
+
+    count: float
+    mean: np.ndarray
+    std: np.ndarray
+
+
+class MomentsAccumulator(Accumulator):
+    """Sums and sums of squares."""
+
+    def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
+        seen = batch.per_image(tensors[0])
+        count = np.float64(len(batch.index) * seen.positions)
+        return {"total": seen.total.sum(0), "squares": seen.squares.sum(0), "count": np.asarray(count)}
+
+    def join(self, mine: Arrays, other: Arrays) -> Arrays:
+        return added(mine, other)
+
+    def compute(self) -> MomentsAnswer:
+        count = float(self.seen["count"])
+        mean = self.seen["total"] / count
+        variance = np.maximum(self.seen["squares"] / count - mean**2, 0)
+        return MomentsAnswer(count=count, mean=mean, std=np.sqrt(variance))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firing(Statistic):
+    """Share of positions above zero and the largest value of every channel."""
+
+    def start(self) -> "FiringAccumulator":
+        return FiringAccumulator()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiringAnswer:
+    """Shapes: share (C,) in 0..1; largest (C,)."""
+
+    share: np.ndarray
+    largest: np.ndarray
+
+
+class FiringAccumulator(Accumulator):
+    """Counts of active positions and a running maximum."""
+
+    def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
+        seen = batch.per_image(tensors[0])
+        count = np.float64(len(batch.index) * seen.positions)
+        largest = seen.largest.amax(0).cpu().numpy().astype(np.float64)
+        return {"active": seen.active.sum(0), "largest": largest, "count": np.asarray(count)}
+
+    def join(self, mine: Arrays, other: Arrays) -> Arrays:
+        return added(mine, other) | {"largest": np.maximum(mine["largest"], other["largest"])}
+
+    def compute(self) -> FiringAnswer:
+        return FiringAnswer(share=self.seen["active"] / float(self.seen["count"]), largest=self.seen["largest"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMeans(Statistic):
+    """Mean response of every channel over the images of each class; images without a label are left out.
+
+    The response is what is above zero, averaged over positions: of a rectified channel simply its mean.
+    """
+
+    classes: int
+
+    def start(self) -> "ClassMeansAccumulator":
+        return ClassMeansAccumulator(self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMeansAnswer:
+    """Shapes: images (K,) seen of each class; mean (K, C) float64, NaN for a class without images."""
+
+    images: np.ndarray
+    mean: np.ndarray
+
+
+class ClassMeansAccumulator(Accumulator):
+    """Sums of per-image mean responses by class."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
+        seen = batch.per_image(tensors[0])
+        labelled = np.flatnonzero(batch.labels >= 0)
+        member = np.zeros((self.classes, len(batch.labels)))  # (K, N)
+        member[batch.labels[labelled], labelled] = 1.0
+        return {"total": member @ (seen.response / seen.positions), "images": member.sum(1)}
+
+    def join(self, mine: Arrays, other: Arrays) -> Arrays:
+        return added(mine, other)
+
+    def compute(self) -> ClassMeansAnswer:
+        images = self.seen["images"]
+        mean = np.full(self.seen["total"].shape, np.nan)
+        np.divide(self.seen["total"], images[:, None], out=mean, where=images[:, None] > 0)
+        return ClassMeansAnswer(images=images, mean=mean)
