@@ -55,9 +55,16 @@ class Pass:
     """
 
     def __init__(
-        self, *, under: Sequence[Edit] = (), loss: Loss | None = None, model: str = "", **measures: Measure
+        self,
+        measures: Mapping[str, Measure] | None = None,
+        *,
+        under: Sequence[Edit] = (),
+        loss: Loss | None = None,
+        model: str = "",
+        **named: Measure,
     ) -> None:
-        self.under, self.loss, self.model, self.measures = tuple(under), loss, model, measures
+        self.under, self.loss, self.model = tuple(under), loss, model
+        self.measures: dict[str, Measure] = {**(measures or {}), **named}
 
     @property
     def group(self) -> tuple[Any, ...]:

@@ -72,7 +72,7 @@ def _with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis
     try:
         return cls(**settings)
     except TypeError as error:
-        allowed = [name for name in getattr(cls, "__dataclass_fields__", {})]
+        allowed = list(getattr(cls, "__dataclass_fields__", {}))
         raise UsageError(
             f"Analysis {cls.name} does not take these settings: {', '.join(settings)}",
             f"Its settings are: {', '.join(allowed) or 'none'}", "`microtome analyses` shows them with their defaults",

@@ -59,6 +59,11 @@ def sheet(pictures: np.ndarray, columns: int, gap: int = 1, background: int = 25
     return out
 
 
+def short(value: float) -> str:
+    """A number with three significant digits, for captions: 7750, 12.3, 0.0461."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0, 4.0)) -> "Figure":
     """A matplotlib Figure with axes, outside pyplot: nothing is shown and nothing has to be closed."""
     from matplotlib.figure import Figure

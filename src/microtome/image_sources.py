@@ -47,6 +47,7 @@ def open_mnist(folder: str, preprocessing: Preprocessing, split: str) -> Images:
     """MNIST as torchvision's reader finds it in a folder."""
     from torchvision.datasets import MNIST
 
+    known("Split", split, ("train", "test"), "Give the split as train or test")
     try:
         data = MNIST(folder, train=split == "train", download=False)
     except RuntimeError as error:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -35,6 +35,7 @@ class Images:
     labelling: str = "no labels"
     notes: tuple[str, ...] = ()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _shuffled: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,6 +61,22 @@ class Images:
         return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
     @cached_property
+    def _sorted_hashes(self) -> np.ndarray:
+        return np.sort(self.hashes)
+
+    def hash_limit(self, count: int) -> np.uint64:
+        """The largest of the `count` lowest hashes: images up to it are a random sample, the same for everybody."""
+        return self._sorted_hashes[min(count, len(self)) - 1]
+
+    def shuffled_labels(self, seed: int) -> np.ndarray:
+        """The labels, shuffled among the labelled images: (N,)."""
+        if seed not in self._shuffled:
+            shuffled, known = self.labels.copy(), self.labels >= 0
+            shuffled[known] = np.random.default_rng(seed).permutation(self.labels[known])
+            self._shuffled[seed] = shuffled
+        return self._shuffled[seed]
+
+    @cached_property
     def fingerprint(self) -> str:
         """A short hash of ids and labels: two sets with the same one are taken for the same."""
         digest = hashlib.blake2b("\n".join(self.ids).encode(), digest_size=8)
@@ -75,6 +92,7 @@ class Images:
             labels=self.labels[chosen],
             read=lambda place: self[int(chosen[place])],
             _kept={},
+            _shuffled={},
         )
 
     def limit(self, count: int, seed: int = 0) -> "Images":
@@ -99,19 +117,22 @@ class Images:
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Places (n,) and pixels (n, C, H, W) of one batch after the other; the next is decoded meanwhile."""
-        starts = range(0, len(self), size)
         with ThreadPoolExecutor(DECODERS) as pool:
 
-            def order(start: int) -> tuple[np.ndarray, list[Iterator[np.ndarray]]]:
+            def order(start: int) -> tuple[np.ndarray, list[Future[list[np.ndarray]]]]:
                 places = np.arange(start, min(start + size, len(self)))
-                return places, [pool.map(self.__getitem__, places.tolist())]
+                shares = np.array_split(places, min(DECODERS, len(places)))
+                return places, [pool.submit(self._read_all, share) for share in shares]
 
             waiting = order(0) if len(self) else None
-            for start in starts:
-                assert waiting is not None
-                places, pixels = waiting
-                waiting = order(start + size) if start + size < len(self) else None
-                yield places, np.stack(list(pixels[0]))
+            while waiting is not None:
+                places, shares = waiting
+                following = int(places[-1]) + 1
+                waiting = order(following) if following < len(self) else None
+                yield places, np.stack([pixels for share in shares for pixels in share.result()])
+
+    def _read_all(self, places: np.ndarray) -> list[np.ndarray]:
+        return [self[int(place)] for place in places]
 
 
 def wrap(

@@ -6,16 +6,19 @@ analyses ask again or return.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import torch
 
 from .analysis import Analysis, Jobs, Pass, Request, Result
-from .errors import NotApplicable, UsageError
+from .checks import known
+from .errors import NotApplicable, RunFailed, UsageError
 from .images import Images
-from .network.measure import OUT_OF_MEMORY, Loss, Probe, automatic_batch, measure
+from .network.measure import Loss, Probe, automatic_batch, is_out_of_memory, measure
 from .network.open import Model
 from .network.sites import Address
 from .network.specimen import Specimen
@@ -62,11 +65,19 @@ class _Active:
         """Hand out the answer to the last request; it runs to the next."""
         self.request = None
         try:
-            self.request = self._steps.send(answer)
+            self.request = self._expect(self._steps.send(answer), Request)
         except StopIteration as stop:
-            self.result = stop.value
+            self.result = self._expect(stop.value, Result)
         except NotApplicable as error:
             self.skipped = str(error)
+
+    def _expect(self, value: Any, kind: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        raise UsageError(
+            f"The steps of analysis {self.analysis.name} gave {type(value).__name__}",
+            "Every yield is a Pass or Jobs, and the return is a Result", "Mend the steps of this analysis",
+        )  # fmt: skip
 
     @property
     def done(self) -> bool:
@@ -99,9 +110,12 @@ class Look:
         finished: dict[str, Result] = {}
         skipped: dict[str, str] = {}
         active: list[_Active] = []
-        with untouched(self.specimen.model.module, self.device):
+        with ExitStack() as stack:
+            for model in (self.specimen.model, *self.specimen.others.values()):
+                stack.enter_context(untouched(model.module, self.device))
             while waiting or active:
-                for name in [n for n, item in waiting.items() if not set(item.analysis.requires) & set(waiting)]:
+                done = finished.keys() | skipped.keys()
+                for name in [name for name, item in waiting.items() if done.issuperset(item.analysis.requires)]:
                     item = waiting.pop(name)
                     active.append(item)
                     self._begin(item, finished, skipped)
@@ -145,7 +159,9 @@ class Look:
         wanted = {name: _probes(request, self._model(request.model)) for name, request in passes.items()}
         groups: dict[Any, list[str]] = {}
         for name, request in passes.items():
-            groups.setdefault(request.group, []).append(name)
+            model, under, loss = request.group
+            edits = tuple(edit.on(self._model(model).sites) for edit in under)
+            groups.setdefault((model, edits, loss), []).append(name)
         answers: dict[str, Any] = {}
         for (model, edits, loss), names in groups.items():
             probes = list(dict.fromkeys(probe for name in names for probe in wanted[name].values()))
@@ -163,23 +179,27 @@ class Look:
         if loss is not None and not self.specimen.labelled:
             raise UsageError(f"{names} asks for a loss", "A loss needs labelled images", "Give labelled images")
         self.passes += 1
-        self._say_estimate(model, images, names)
         size = self.batch_size or automatic_batch(model.sites)
+        self._say_estimate(model, images.take(range(min(TIMED_IMAGES, size, len(images)))), len(images), names)
         with self.progress.bar(f"pass {self.passes}", len(images), "images") as advance:
             accumulators = measure(
                 model, images, probes, edits=edits, loss=loss, batch_size=size, device=self.device, advance=advance
             )
         return {probe: item.compute() for probe, item in zip(probes, accumulators, strict=True)}
 
-    def _say_estimate(self, model: Model, images: Images, names: str) -> None:
-        few = images.take(range(min(TIMED_IMAGES, len(images))))
-        with torch.no_grad():
-            pixels = next(few.batches(TIMED_IMAGES))[1]
+    def _say_estimate(self, model: Model, few: Images, count: int, names: str) -> None:
+        try:
+            pixels = torch.from_numpy(next(few.batches(len(few)))[1]).to(self.device)
+            model.module(model.preprocessing.normalise(pixels[:1]))  # the first pass chooses kernels
             started = time.perf_counter()
-            model.module(model.preprocessing.normalise(torch.from_numpy(pixels).to(self.device)))
-        seconds = (time.perf_counter() - started) / len(few) * len(images)
+            model.module(model.preprocessing.normalise(pixels))
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                return  # the pass itself will halve its batch
+            raise
+        seconds = (time.perf_counter() - started) / len(few) * count
         self.progress.say(
-            f"pass {self.passes} over {len(images):,} images for {names}: about {_duration(seconds)} "
+            f"pass {self.passes} over {count:,} images for {names}: about {_duration(seconds)} "
             f"for the network itself, on {self.device}"
         )
 
@@ -193,9 +213,13 @@ class Look:
                 try:
                     fresh = list(jobs.function(items))
                 except (MemoryError, RuntimeError) as error:
-                    known_text = any(text in str(error).lower() for text in OUT_OF_MEMORY)
-                    if size == 1 or not (isinstance(error, MemoryError) or known_text):
+                    if not is_out_of_memory(error):
                         raise
+                    if size == 1:
+                        raise RunFailed(
+                            f"One item of {jobs.key!r} alone needs more memory than there is",
+                            "A batch of Jobs holds one item or more", "Use a machine with more memory",
+                        ) from error  # fmt: skip
                     size = (size + 1) // 2
                     continue
                 if len(fresh) != len(items):
@@ -211,23 +235,16 @@ class Look:
         return answers
 
     def _model(self, name: str) -> Model:
-        return self.specimen.others[name] if name else self.specimen.model
+        if not name:
+            return self.specimen.model
+        return self.specimen.others[known("Model", name, self.specimen.others, "The specimen holds models by name")]
 
-    def _timed(self, name: str) -> "_Timer":
-        return _Timer(self.seconds, name)
-
-
-class _Timer:
-    """Adds the time spent inside to the account of an analysis."""
-
-    def __init__(self, account: dict[str, float], name: str) -> None:
-        self.account, self.name = account, name
-
-    def __enter__(self) -> None:
-        self.started = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self.account[self.name] = self.account.get(self.name, 0.0) + time.perf_counter() - self.started
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Adds the time spent inside to the account of an analysis."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 Place = tuple[str, str]  # name of the measure, label of the site
@@ -253,7 +270,10 @@ def _arrange(request: Pass, wanted: Mapping[Place, Probe], computed: Mapping[Pro
 
 
 def _check_requirements(analyses: Sequence[Analysis]) -> None:
-    names = {analysis.name for analysis in analyses}
+    names = [analysis.name for analysis in analyses]
+    if len(set(names)) < len(names):
+        raise UsageError(f"The analyses are {', '.join(names)}", "Each may be there once",
+                         "Look twice, with one setting each")  # fmt: skip
     for analysis in analyses:
         missing = [name for name in analysis.requires if name not in names]
         if missing:
@@ -262,6 +282,13 @@ def _check_requirements(analyses: Sequence[Analysis]) -> None:
                 f"Chosen are: {', '.join(sorted(names))}",
                 f"Add {missing[0]} to the analyses",
             )
+    try:
+        TopologicalSorter({analysis.name: analysis.requires for analysis in analyses}).prepare()
+    except CycleError as error:
+        raise UsageError(
+            f"Analyses need each other's results: {' -> '.join(error.args[1])}",
+            "What an analysis requires must not require it", "Mend `requires` of one of them",
+        ) from error  # fmt: skip
 
 
 def _duration(seconds: float) -> str:

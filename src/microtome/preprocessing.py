@@ -53,11 +53,10 @@ class Preprocessing:
             image = image.resize(size, RESAMPLING[self.interpolation])
         height, width = self.size
         if image.size != (width, height):
-            # torchvision's CenterCrop: half a pixel rounds to even; outside the image it pads with black
-            left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+            left, top = _offset(image.width, width), _offset(image.height, height)
             image = image.crop((left, top, left + width, top + height))
-        pixels = np.asarray(image)
-        return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        pixels = np.asarray(image)  # read-only, which torch warns of
+        return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()
 
     def normalise(self, images: Tensor) -> Tensor:
         """The numbers that the network is given. Shapes: (N, C, H, W) uint8 -> the same, float32."""
@@ -70,3 +69,8 @@ class Preprocessing:
         scale = f"resize {self.resize} ({self.interpolation}), crop" if self.resize else "crop"
         numbers = [", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std)]
         return f"{scale} {height} x {width}, {self.channels} channels, mean ({numbers[0]}), std ({numbers[1]})"
+
+
+def _offset(there: int, wanted: int) -> int:
+    """Where torchvision's CenterCrop starts: half a pixel rounds to even; before the image, where it pads, down."""
+    return round((there - wanted) / 2) if there >= wanted else -((wanted - there) // 2)

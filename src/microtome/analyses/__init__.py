@@ -1,7 +1,8 @@
-"""The analyses: one question a file, none knows another. Adding one is a line in `BUILT_IN`, or nothing for a plugin."""
+"""The analyses: one question a file, none knows another. A new one is a line in `BUILT_IN`; a plugin is none."""
 
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,10 @@ from ..errors import UsageError
 from .activity import Activity
 from .decisions import Decisions
 from .filters import Filters
+from .preferences import Preferences
+from .twins import Twins
 
-BUILT_IN: tuple[type[Analysis], ...] = (Decisions, Activity, Filters)
+BUILT_IN: tuple[type[Analysis], ...] = (Decisions, Activity, Preferences, Twins, Filters)
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
 Registry = dict[str, type[Analysis]]
@@ -30,7 +33,7 @@ def registry(plugins: Iterable[Path] = ()) -> Registry:
         _add(found, entry.load(), entry.value)
     for path in plugins:
         module = _load(path)
-        classes = [value for value in vars(module).values() if _is_analysis(value, module)]
+        classes = dict.fromkeys(value for value in vars(module).values() if _is_analysis(value, module))
         if not classes:
             raise UsageError(
                 f"Plugin {path.name} holds no analysis", "A plugin defines a subclass of microtome.Analysis",
@@ -60,7 +63,8 @@ def _add(found: Registry, cls: type[Analysis], origin: str) -> None:
 
 
 def _is_analysis(value: object, module: ModuleType) -> bool:
-    return isinstance(value, type) and issubclass(value, Analysis) and value.__module__ == module.__name__
+    made_here = isinstance(value, type) and issubclass(value, Analysis) and value.__module__ == module.__name__
+    return made_here and not inspect.isabstract(value)
 
 
 def _load(path: Path) -> ModuleType:
@@ -69,5 +73,12 @@ def _load(path: Path) -> ModuleType:
         raise UsageError(f"There is no plugin file {str(path)!r}", "A plugin is a Python file", "Check the path")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise UsageError(
+            f"Plugin {path.name} cannot be loaded ({type(error).__name__}: {error})",
+            "A plugin is a Python file that can be imported", "Run it with Python to see the error in place",
+        ) from error  # fmt: skip
     return module

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..analysis import Analysis, Pass, Result, Steps, at, setting
 from ..cards import Card, Chart, Crops, Finding, Heat, Table, card_link
-from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.proportions import expected_calibration_error, reliability, wilson_interval
 from ..network.specimen import Specimen
@@ -21,6 +20,7 @@ SURE = 0.9
 SIMULATIONS = 200  # of a perfectly calibrated network with the same confidences
 LARGEST_MATRIX = 40  # classes; above that the confusion matrix is a list of its largest cells
 SHOWN = 24
+FEWEST_PER_CLASS = 5  # with fewer images a class every interval is wider than 60 points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,12 @@ class DecisionsResult(Result):
         return self.predicted == self.label
 
     @property
+    def by_class(self) -> bool:
+        """Whether there are enough images a class to speak of single classes."""
+        counts = np.bincount(self.label)
+        return bool(np.median(counts[counts > 0]) >= FEWEST_PER_CLASS)
+
+    @property
     def accuracy(self) -> float:
         """Share of images classified correctly."""
         return float(self.correct.mean())
@@ -56,7 +62,7 @@ class DecisionsResult(Result):
         found = [Finding(
             sentence=f"{self.accuracy:.1%} of {len(self.label):,} images are classified correctly "
             f"[{float(low):.1%}, {float(high):.1%}]",
-            number=self.accuracy, weight=0.98, link=card_link("Accuracy by class"),
+            number=self.accuracy, weight=1.0, link=card_link("Accuracy"),
             control=f"always answering the commonest class gives {chance:.1%}",
         )]  # fmt: skip
         errors = ~self.correct
@@ -64,7 +70,7 @@ class DecisionsResult(Result):
             share = float((self.confidence[errors] > SURE).mean())
             expected = float((1 - self.confidence[self.confidence > SURE]).sum())
             found.append(Finding(
-                sentence=f"{share:.0%} of the {int(errors.sum()):,} errors were made with more than {SURE:.0%} confidence",
+                sentence=f"{share:.0%} of the {int(errors.sum()):,} errors came with more than {SURE:.0%} confidence",
                 number=share, weight=min(0.9, 0.3 + share), link=card_link("Most confident errors"),
                 control=f"a calibrated network would make {expected:.0f} such errors, this one made "
                 f"{int((self.confidence[errors] > SURE).sum())}",
@@ -87,8 +93,8 @@ class DecisionsResult(Result):
         return [*cards, self._confident_errors()] if not self.correct.all() else cards
 
     def _by_class(self) -> Card:
-        rows = []
-        for label in np.unique(self.label):
+        rows: list[tuple[str | int | float, ...]] = []
+        for label in np.unique(self.label) if self.by_class else ():
             member = self.label == label
             hits, count = int(self.correct[member].sum()), int(member.sum())
             low, high = wilson_interval(np.array(hits), np.array(count))
@@ -96,14 +102,20 @@ class DecisionsResult(Result):
             taken_for = self.class_names[np.bincount(wrong).argmax()] if len(wrong) else ""
             rows.append((self.class_names[label], count, f"{hits / count:.1%}", f"{low:.0%} to {high:.0%}", taken_for))
         rows.sort(key=lambda row: float(str(row[2])[:-1]))
-        few = " With so few images a class the intervals are wide." if len(self.label) < 20 * len(rows) else ""
+        overall = [self._overall("all, right answer first", self.correct)]
+        if len(self.class_names) > 5:
+            overall.append(self._overall("all, right answer among the first five", self.in_top5))
+        how = "Weakest class first." if rows else "Too few images a class to say anything about single classes."
         return Card(
-            title="Accuracy by class", control=f"Intervals: 95%, Wilson.{few}",
-            how_to_read=f"Weakest class first. Over all classes {self.accuracy:.1%}; the right class is among the five "
-                        f"most probable in {self.in_top5.mean():.1%}.",
+            title="Accuracy", control="Intervals: 95%, Wilson.", how_to_read=f"Share of images answered right. {how}",
             content=Table(header=("class", "images", "accuracy", "95% interval", "most often taken for"),
-                          rows=tuple(rows)),
+                          rows=(*overall, *rows)),
         )  # fmt: skip
+
+    @staticmethod
+    def _overall(name: str, right: np.ndarray) -> tuple[str | int | float, ...]:
+        low, high = wilson_interval(right.sum(), np.array(len(right)))
+        return name, len(right), f"{right.mean():.1%}", f"{float(low):.1%} to {float(high):.1%}", ""
 
     def _calibration(self) -> Card:
         counts, sure, right = reliability(self.confidence, self.correct, BINS)
@@ -116,8 +128,8 @@ class DecisionsResult(Result):
                         f"knows how sure to be. Expected calibration error {self.ece:.3f}.",
             content=Chart(kind="lines", x=sure[filled], x_label="confidence", y_label="accuracy", band=band,
                           series=(("this network", right[filled]), ("calibrated", sure[filled]))),
-            control=f"A calibrated network with these confidences gets an error of {self.calibrated[0]:.3f}, 95% of the "
-                    f"time below {self.calibrated[1]:.3f}. The band is the 95% interval of each point.",
+            control=f"A calibrated network with these confidences gets an error of {self.calibrated[0]:.3f}, 95% of "
+                    f"the time below {self.calibrated[1]:.3f}. The band is the 95% interval of each point.",
         )  # fmt: skip
 
     def _confusion(self) -> Card:
@@ -129,10 +141,10 @@ class DecisionsResult(Result):
                              column_label="answer"),
             )  # fmt: skip
         off = self.confusion - np.diag(np.diag(self.confusion))
-        cells = [c for c in np.argsort(-off, axis=None, kind="stable")[:SHOWN] if off.flat[c] > 0]
+        cells = [c for c in np.argsort(-off, axis=None, kind="stable")[:SHOWN] if off.flat[c] > 1]
         pairs = [divmod(int(cell), len(self.class_names)) for cell in cells]
         return Card(
-            title="Confusion", how_to_read="The commonest mistakes, most frequent first.",
+            title="Confusion", how_to_read="Mistakes made more than once, most frequent first.",
             content=Table(header=("true class", "answer", "images"),
                           rows=tuple((self.class_names[t], self.class_names[p], int(off[t, p])) for t, p in pairs)),
         )  # fmt: skip
@@ -175,12 +187,7 @@ class Decisions(Analysis):
     bins: int = setting(BINS, help="bins of confidence for the calibration error")
 
     def steps(self, specimen: Specimen) -> Steps:
-        images = specimen.need_images(self.name)
-        if not specimen.labelled:
-            raise NotApplicable(
-                f"The images have no labels that fit the {specimen.classes} outputs ({images.labelling})",
-                "Right and wrong need labels", "Give images in one folder a class",
-            )  # fmt: skip
+        specimen.need_labels()
         output = specimen.sites.output
         answers = yield Pass(
             predictions=at(output, Predictions(k=5)), confusion=at(output, Confusion(classes=specimen.classes))
@@ -189,9 +196,8 @@ class Decisions(Analysis):
         known = seen.label >= 0
         label, classes = seen.label[known], seen.classes[known]
         confidence, correct = seen.probability[known, 0], classes[:, 0] == label
-        names = specimen.model.class_names
         return DecisionsResult(
-            class_names=names if len(names) == specimen.classes else tuple(map(str, range(specimen.classes))),
+            class_names=specimen.class_names,
             index=seen.index[known], label=label, predicted=classes[:, 0], confidence=confidence,
             in_top5=(classes == label[:, None]).any(1), confusion=answers["confusion"],
             ece=expected_calibration_error(confidence, correct, self.bins),

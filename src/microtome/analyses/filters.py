@@ -7,6 +7,7 @@ import numpy as np
 
 from ..analysis import Analysis, Result, Steps
 from ..cards import Card, Chart, Column, Finding, Pictures, Table, Units, card_link, layer_link
+from ..errors import NotApplicable
 from ..figures import folded, new_figure, sheet, signed_to_colour, signed_to_rgb
 from ..formulas.correlation import cosine_matrix, nearest
 from ..network.specimen import Specimen
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DUPLICATE = 0.95  # cosine from which two kernels are called near-duplicates
+NEIGHBOURS = 4  # nearest kernels shown
 FOLD = 16  # numbers a line for weights without spatial extent
 LARGEST_COLUMN = 4096  # units; the cosine of all pairs of a larger layer would take too much memory
 
@@ -26,7 +28,7 @@ class FiltersResult(Result):
     """Everything by layer.
 
     Shapes, U the layer's units: pixels (U, h, w, 3) uint8 picture of each unit's weights; kind how it was made; norm
-    (U,) Euclidean; partner and cosine (U,) of the nearest other kernel; null one number a layer, the largest cosine
+    (U,) Euclidean; partner and cosine (U, 4) of the nearest other kernels; null one number a layer, the largest cosine
     among random kernels of the same shape; explained one number a layer, share of energy in the three colours.
     """
 
@@ -39,7 +41,7 @@ class FiltersResult(Result):
     explained: dict[str, float]
 
     def findings(self) -> list[Finding]:
-        counts = {k: int((v > max(DUPLICATE, self.null[k])).sum()) for k, v in self.cosine.items()}
+        counts = {k: int((v[:, 0] > max(DUPLICATE, self.null[k])).sum()) for k, v in self.cosine.items()}
         total, most = sum(counts.values()), max(counts, key=lambda layer: counts[layer])
         units = sum(len(v) for v in self.cosine.values())
         control = f"random kernels of these shapes reach {max(self.null.values()):.2f} at most"
@@ -55,13 +57,13 @@ class FiltersResult(Result):
     def columns(self) -> list[Column]:
         return [
             Column(name="norm", values=self.norm, how_to_read="Euclidean norm of the unit's weights."),
-            Column(name="cosine", values=self.cosine, good="low",
+            Column(name="cosine", values={k: v[:, 0] for k, v in self.cosine.items()}, good="low",
                    how_to_read="Cosine with the nearest other kernel of the layer."),
         ]  # fmt: skip
 
     def cards(self) -> list[Card]:
         rows = tuple(
-            (k, len(v), f"{np.median(v):.3g}", f"{np.quantile(self.cosine[k], 0.9):.2f}", f"{self.null[k]:.2f}")
+            (k, len(v), f"{np.median(v):.3g}", f"{np.quantile(self.cosine[k][:, 0], 0.9):.2f}", f"{self.null[k]:.2f}")
             for k, v in self.norm.items()
         )
         cards = [Card(
@@ -87,8 +89,8 @@ class FiltersResult(Result):
             Card(title="Its weights", layer=layer, per_unit=True, section="made of", telling=1, how_to_read=how,
                  content=Pictures(pixels=pixels[:, None])),
             Card(title="Nearest kernel", layer=layer, per_unit=True, section="made of",
-                 how_to_read="The unit of this layer whose weights point in the most similar direction.",
-                 content=Units(layer=layer, unit=self.partner[layer][:, None], value=self.cosine[layer][:, None],
+                 how_to_read="The units of this layer whose weights point in the most similar directions.",
+                 content=Units(layer=layer, unit=self.partner[layer], value=self.cosine[layer],
                                value_label="cos"),
                  control=f"Among random kernels of this number and shape the largest is {self.null[layer]:.2f}."),
         ]  # fmt: skip
@@ -112,12 +114,13 @@ class Filters(Analysis):
     result = FiltersResult
 
     def steps(self, specimen: Specimen) -> Steps:
+        if not specimen.layers:
+            raise NotApplicable(f"{specimen.model.name} has no layers", "Layers are convolutions and linear layers",
+                                "Give a network that has some")  # fmt: skip
         out: dict[str, dict[str, object]] = {}
         random = np.random.default_rng(specimen.seed)
         for site in specimen.layers:
             weight = specimen.model.weight(site.name).float().cpu().numpy()
-            if "ranspose" in site.operation:
-                weight = np.swapaxes(weight, 0, 1)  # transposed convolutions keep their outputs on the second axis
             pixels, kind, explained = kernel_pictures(weight)
             flat = weight.reshape(len(weight), -1)
             partner, cosine, null = _nearest(flat, random)
@@ -143,7 +146,7 @@ def kernel_pictures(weight: np.ndarray) -> tuple[np.ndarray, str, float]:
         return (
             signed_to_rgb(maps),
             (
-                "Weights from all channels below, reduced to the layer's three main mixtures of them (principal components, "
+                "Weights from all channels below, reduced to the layer's three main mixtures (principal components "
                 f"shown as red, green, blue; 0 is grey); they hold {explained:.0%} of the weights' energy."
             ),
             explained,
@@ -173,7 +176,7 @@ def three_factors(weight: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _nearest(flat: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     if len(flat) > LARGEST_COLUMN:
-        return np.full(len(flat), -1), np.zeros(len(flat)), float("nan")
-    partner, cosine = nearest(cosine_matrix(flat))
+        return np.full((len(flat), 1), -1), np.full((len(flat), 1), np.nan), float("nan")
+    partner, cosine = nearest(cosine_matrix(flat), NEIGHBOURS)
     chance = nearest(cosine_matrix(random.standard_normal(flat.shape).astype(np.float32)))[1]
     return partner, cosine, float(chance.max(initial=0.0))

@@ -1,0 +1,1 @@
+"""Mathematics on arrays: each formula with its reference. Knows no models."""

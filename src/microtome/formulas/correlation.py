@@ -9,8 +9,9 @@ def correlation_matrix(samples: np.ndarray) -> np.ndarray:
     Shapes: samples (n, C) -> (C, C), float64.
     """
     centred = samples - samples.mean(0, dtype=np.float64)
+    constant = samples.max(0) == samples.min(0)  # of which rounding of the mean may leave something
     norms = np.linalg.norm(centred, axis=0)
-    scaled = centred / np.where(norms > 0, norms, 1.0)
+    scaled = np.where(constant, 0.0, centred / np.where(norms > 0, norms, 1.0))
     return np.clip(scaled.T @ scaled, -1.0, 1.0)
 
 
@@ -19,20 +20,23 @@ def cosine_matrix(rows: np.ndarray) -> np.ndarray:
 
     Shapes: rows (U, n) -> (U, U), float64.
     """
+    rows = rows.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled = rows.astype(np.float64) / np.where(norms > 0, norms, 1.0)
+    scaled = rows / np.where(norms > 0, norms, 1.0)
     return np.clip(scaled @ scaled.T, -1.0, 1.0)
 
 
-def nearest(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every row of a similarity matrix the other one with the largest value, and that value.
+def nearest(similarity: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """For every row of a similarity matrix the k others with the largest values, largest first, and those values.
 
-    Shapes: (U, U) -> (U,) indices, (U,) values; a single unit has no other: index -1, value 0.
+    Shapes: (U, U) -> (U, k) indices, (U, k) values; where there are fewer than k others, index -1 and value 0.
     """
     units = len(similarity)
-    if units < 2:
-        return np.full(units, -1), np.zeros(units)
-    others = similarity.copy()
-    np.fill_diagonal(others, -np.inf)
-    partner = others.argmax(1)
-    return partner, others[np.arange(units), partner]
+    indices, values = np.full((units, k), -1), np.zeros((units, k))
+    found = min(k, units - 1)
+    if found > 0:
+        others = similarity.copy()
+        np.fill_diagonal(others, -np.inf)
+        indices[:, :found] = np.argsort(-others, axis=1, kind="stable")[:, :found]
+        values[:, :found] = np.take_along_axis(others, indices[:, :found], 1)
+    return indices, values

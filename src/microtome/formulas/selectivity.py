@@ -16,4 +16,4 @@ def class_selectivity(means: np.ndarray) -> np.ndarray:
     largest = known.max(0)
     others = (known.sum(0) - largest) / (len(known) - 1)
     total = largest + others
-    return np.divide(largest - others, total, out=np.zeros_like(total), where=total > 0)
+    return np.divide(np.maximum(largest - others, 0), total, out=np.zeros_like(total), where=total > 0)

@@ -1,0 +1,1 @@
+"""A network and everything done with it: opened, run, measured, edited, trained. Knows no papers."""

@@ -1,11 +1,10 @@
 """Follow a forward pass call by call, without touching the model's code or its results.
 
-A *call* is what torch.fx would draw as one node: a leaf module at work (anything of torch.nn but `Sequential`), or a
+A *call* is what torch.fx would draw as one node: a leaf module at work (anything of torch.nn but containers), or a
 torch function called outside a leaf. Modules are seen through hooks, functions through a `TorchFunctionMode`; so
 functional ReLUs, additions and slices are calls like any other.
 """
 
-from abc import ABC
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +19,10 @@ OPERATOR_NAMES = {
     "rtruediv": "truediv", "itruediv": "truediv", "rpow": "pow", "ifloordiv": "floordiv", "rfloordiv": "floordiv",
     "get": "getattr",
 }  # fmt: skip
+
+
+# Modules of torch.nn that only call others; torch.fx opens Sequential alone, but a wrapper as one node shows nothing.
+OPENED = (nn.Sequential, nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 class Call(NamedTuple):
@@ -37,7 +40,7 @@ class Call(NamedTuple):
         return f"{self.path}.{self.operation}" if self.path else self.operation
 
 
-class Listener(ABC):
+class Listener:
     """Told of every call; what it returns from `after` goes on in place of the call's output."""
 
     def before(self, call: Call, arguments: tuple[Any, ...]) -> None:
@@ -55,7 +58,7 @@ def is_leaf(module: nn.Module) -> bool:
     """Whether torch.fx would draw this module as one node; composite torchvision blocks are opened."""
     home = type(module).__module__
     if home.startswith(("torch.nn", "torch.ao.nn")):
-        return not isinstance(module, nn.Sequential)
+        return not isinstance(module, OPENED)
     return home.startswith("torchvision.ops") and next(module.children(), None) is None
 
 
@@ -74,6 +77,16 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 def first_tensor(value: Any) -> Tensor | None:
     """The first tensor in a nested value, or None."""
     return next(tensors_in(value), None)
+
+
+def replaced(value: Any, old: Tensor, new: Tensor) -> Any:
+    """A nested value with one of its tensors replaced by another."""
+    if isinstance(value, dict):
+        return type(value)((key, replaced(item, old, new)) for key, item in value.items())
+    if isinstance(value, (tuple, list)):
+        items = [replaced(item, old, new) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return new if value is old else value
 
 
 class Following(TorchFunctionMode):
@@ -109,11 +122,14 @@ class Following(TorchFunctionMode):
             arguments = (*args, *kwargs.values())
             self._arguments.append(arguments)
             if len(self._arguments) == 1:
-                self.listener.before(call, arguments)
+                with torch._C.DisableTorchFunction():  # what the listener does is no call, and need not be looked at
+                    self.listener.before(call, arguments)
 
         def leave(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-            outermost = len(self._arguments) == 1
-            replaced = self.listener.after(call, self._arguments[-1], output) if outermost else output
+            replaced = output
+            if len(self._arguments) == 1:
+                with torch._C.DisableTorchFunction():
+                    replaced = self.listener.after(call, self._arguments[-1], output)
             self._arguments.pop()
             return None if replaced is output else replaced
 

@@ -1,10 +1,13 @@
 """Temporary changes of a forward pass, given as data: what is silenced, scaled or replaced, and where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
+
+from ..errors import UsageError
+from .sites import Sites
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,25 @@ class Edit:
     def silence(cls, site: str, *channels: int) -> Self:
         """Set channels to zero."""
         return cls(site=site, channels=channels)
+
+    def on(self, sites: Sites) -> Self:
+        """The edit with its site resolved; to be asked before any compute.
+
+        Raises: UnknownName for the site; UsageError for its channels or the number of offsets.
+        """
+        site = sites[sites.resolve(self.site)]
+        wrong = [channel for channel in self.channels if not 0 <= channel < site.channels]
+        if wrong:
+            raise UsageError(
+                f"The edit of {site.name} names channel {wrong[0]}",
+                f"The site has {site.channels} channels, counted from 0", "Mend the edit's channels",
+            )  # fmt: skip
+        if len(self.offset) not in (1, len(self.channels)):
+            raise UsageError(
+                f"The edit of {site.name} has {len(self.offset)} offsets for {len(self.channels)} channels",
+                "An offset is one number, or one a channel", "Mend the edit's offset",
+            )  # fmt: skip
+        return replace(self, site=site.name)
 
     def apply(self, tensor: Tensor, channel_axis: int, overwrite: bool) -> Tensor:
         """The changed tensor: the same one where later code relies on that (`overwrite`), else a new one."""

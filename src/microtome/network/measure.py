@@ -1,6 +1,7 @@
 """The one place where a forward pass meets a hook: run images through a network and measure at its sites."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -8,19 +9,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import allow_mutation_on_saved_tensors, get_gradient_edge
 
 from ..errors import CallOrderChanged, RunFailed, UsageError
 from ..images import Images
 from ..preprocessing import Preprocessing
 from ..statistics import Accumulator, Batch, Statistic
-from .calls import Call, Following, Listener, first_tensor
+from .calls import Call, Following, Listener, first_tensor, replaced
 from .edits import Edit
 from .sites import Address, Site, Sites
 
 BATCH_BYTES = 1 << 26  # of the largest activation: about where larger batches stop being faster on a CPU
 LARGEST_BATCH = 128
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch's errors say
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (N, K), labels (N,) -> one number an image (N,)
 
@@ -61,7 +62,7 @@ class _Pending:
     probe: Probe
     accumulator: Accumulator
     held: dict[Address, Tensor] = field(default_factory=dict)
-    edges: dict[Address, Any] = field(default_factory=dict)
+    edges: dict[Address, tuple[Any, int]] = field(default_factory=dict)  # gradient edge, channel axis
 
 
 class _Enough(BaseException):
@@ -109,7 +110,7 @@ class _Recorder(Listener):
         for edit in self.edits.get(site.name, ()):
             in_place = tensor is first_tensor(arguments) and tensor._version != self.version
             edited = edit.apply(tensor, site.channel_axis, overwrite=in_place)
-            output = edited if output is tensor else output
+            output = replaced(output, tensor, edited)
             tensor = edited
         self._record(Address(site.name), tensor, site.channel_axis)
         self.position += 1
@@ -119,26 +120,36 @@ class _Recorder(Listener):
 
     def _expect(self, call: Call) -> Site:
         if self.position >= len(self.sites) or self.sites[self.position].call != call:
-            expected = self.sites[self.position].name if self.position < len(self.sites) else "the end"
-            raise CallOrderChanged(
-                f"Call {self.position} of the network was {call.base!r}",
-                f"When its sites were found it was {expected!r}; sites need the same calls in the same order every time",
-                "Look at control flow that depends on the values of a batch, and measure the parts one by one",
-            )
+            raise self._changed(repr(call.base))
         return self.sites[self.position]
+
+    def finish(self) -> None:
+        """The forward pass has ended by itself; it must have come by everything that was asked for."""
+        if self.position <= self.last or self.gradients and self.position < len(self.sites):
+            raise self._changed("the end")
+
+    def _changed(self, what: str) -> CallOrderChanged:
+        expected = repr(self.sites[self.position].name) if self.position < len(self.sites) else "the end"
+        return CallOrderChanged(
+            f"Call {self.position} of the network was {what}",
+            f"When its sites were found it was {expected}; sites need the same calls in the same order every time",
+            "Look at control flow that depends on the values of a batch, and measure the parts one by one",
+        )
 
     def _record(self, address: Address, tensor: Tensor, channel_axis: int) -> None:
         assert self.batch is not None
-        for item in self.wanted.get(address, ()):
+        if address not in self.wanted:
+            return
+        seen = tensor if channel_axis == 1 else tensor.movedim(channel_axis, 1)
+        for item in self.wanted[address]:
             alone = len(item.probe.addresses) == 1
-            seen = tensor if channel_axis == 1 else tensor.movedim(channel_axis, 1)
             if alone and not self.gradients:
                 item.accumulator.update(self.batch, seen)
                 continue
             item.held[address] = seen.detach().clone()  # the next in-place operation would overwrite it
-            if self.gradients:
-                item.edges[address] = get_gradient_edge(seen)
-            elif len(item.held) == len(item.probe.addresses):
+            if self.gradients and tensor.requires_grad:
+                item.edges[address] = get_gradient_edge(tensor), channel_axis
+            elif not self.gradients and len(item.held) == len(item.probe.addresses):
                 item.accumulator.update(self.batch, *(item.held[a] for a in item.probe.addresses))
                 item.held.clear()
         self.batch.forget()
@@ -146,13 +157,16 @@ class _Recorder(Listener):
     def differentiate(self, losses: Tensor) -> None:
         """Feed activations and gradients of the summed losses; parameters' own gradients are never computed."""
         assert self.batch is not None
-        edges = [edge for item in self.pending for edge in item.edges.values()]
+        edges = [edge for item in self.pending for edge, _ in item.edges.values()]
         gradients = iter(torch.autograd.grad(losses.sum(), edges, allow_unused=True))
         for item in self.pending:
-            found = {address: next(gradients) for address in item.edges}
+            found = {address: torch.zeros_like(held) for address, held in item.held.items()}
+            for address, (_, channel_axis) in item.edges.items():
+                gradient = next(gradients)
+                if gradient is not None:
+                    found[address] = gradient.movedim(channel_axis, 1)
             order = item.probe.addresses
-            filled = [torch.zeros_like(item.held[a]) if found[a] is None else found[a] for a in order]
-            item.accumulator.update(self.batch, *(item.held[a] for a in order), *filled)
+            item.accumulator.update(self.batch, *(item.held[a] for a in order), *(found[a] for a in order))
             self.batch.forget()
 
 
@@ -181,12 +195,13 @@ def measure(
     """
     for address in {address for probe in probes for address in probe.addresses}:
         _check_rows(subject.sites[address.site])
+    edits = [edit.on(subject.sites) for edit in edits]
     size = batch_size or automatic_batch(subject.sites)
     while True:
         try:
             return _one_pass(subject, images, probes, edits, loss, size, device or torch.device("cpu"), advance)
         except (MemoryError, RuntimeError) as error:
-            if not (isinstance(error, MemoryError) or any(text in str(error).lower() for text in OUT_OF_MEMORY)):
+            if not is_out_of_memory(error):
                 raise
             if size == 1:
                 raise RunFailed(
@@ -204,24 +219,33 @@ def _one_pass(
     recorder = _Recorder(subject.sites, pending, edits, gradients=loss is not None)
     scratch: dict[Any, Tensor] = {}
     following = Following(subject.module, recorder)
-    with following, torch.set_grad_enabled(loss is not None):
+    # an edit may overwrite what an in-place ReLU has saved for its gradient
+    saving = allow_mutation_on_saved_tensors() if edits and loss is not None else nullcontext()
+    with following, torch.set_grad_enabled(loss is not None), saving:
         for places, pixels in images.batches(size):
-            batch = Batch(places, images.labels[places], images.hashes[places], scratch)
+            batch = Batch(places, images.labels[places], images.hashes[places], scratch, images)
             recorder.start(batch)
             following.restart()
             prepared = subject.preprocessing.normalise(torch.from_numpy(pixels).to(device))
             if loss is not None:
                 prepared = prepared.requires_grad_().clone()
-            try:
+            output = None
+            with suppress(_Enough):
                 output = subject.module(prepared)
-            except _Enough:
-                output = None
+                recorder.finish()
             if loss is not None:
                 logits = first_tensor(output)
                 assert logits is not None
                 recorder.differentiate(loss(logits, torch.from_numpy(batch.labels).to(device)))
             advance(len(places))
     return [item.accumulator for item in pending]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller batch may help."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        text in str(error).lower() for text in OUT_OF_MEMORY
+    )
 
 
 def _check_rows(site: Site) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..checks import known
-from ..errors import BadModel
+from ..errors import BadModel, UnknownName
 from ..preprocessing import Preprocessing
 from .sites import Sites, find_sites
 from .untouched import untouched
@@ -19,6 +19,8 @@ from .zoo import ZOO
 
 DEFAULT_SIDE = 224  # for a module of unknown input size
 LISTED_KEYS = 6
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads that only the training of GoogLeNet and Inception uses
+WRAPPED = "module."  # in front of every key that was saved from nn.DataParallel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +59,23 @@ class Model:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
-    def weight(self, site: str) -> torch.Tensor:
-        """The weights of a layer: (units, channels in per group, kernel rows, kernel columns) or (units, inputs)."""
-        path = self.sites[site].weight
-        assert path is not None, site
-        owner, _, attribute = path.rpartition(".")
+    def weight(self, layer: str) -> torch.Tensor:
+        """The weights of a layer: (units, channels in per group, kernel rows, kernel columns) or (units, inputs).
+
+        Raises: UnknownName if there is no such site, or none with weights.
+        """
+        site = self.sites[layer]
+        if site.weight is None:
+            names = ", ".join(each.name for each in self.sites.layers)
+            raise UnknownName(f"Site {layer!r} holds no weights", f"Layers with weights are: {names}",
+                              "Name one of them")  # fmt: skip
+        owner, _, attribute = site.weight.rpartition(".")
         tensor: torch.Tensor = getattr(self.module.get_submodule(owner), attribute)
-        return tensor.detach()
+        weight = tensor.detach()
+        if "ranspose" in site.operation:  # stored as (channels in, units per group, rows, columns)
+            groups = site.units // weight.shape[1]
+            weight = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1)
+        return weight
 
 
 def open_model(
@@ -118,7 +130,9 @@ def _open_torchvision(source: str, name: str, weights: str) -> Model:
     entry = entries.DEFAULT if not weights or is_file or weights == "DEFAULT" else entries[weights]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        options = {"init_weights": False} if name in ("googlenet", "inception_v3") and (is_file or not weights) else {}
+        # what torchvision itself sets for these two when it loads weights
+        bare = {"init_weights": False, "aux_logits": False, "transform_input": is_file}
+        options = bare if name in ("googlenet", "inception_v3") and (is_file or not weights) else {}
         try:
             module = models.get_model(name, weights=None if is_file or not weights else entry, **options).eval()
         except OSError as error:
@@ -189,9 +203,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
             f"{path.name} is no .safetensors file ({error})", "Weights are a .safetensors file", "Convert it first"
         ) from error
     wanted = module.state_dict()
+    if all(key.startswith(WRAPPED) for key in state) and not any(key.startswith(WRAPPED) for key in wanted):
+        state = {key.removeprefix(WRAPPED): tensor for key, tensor in state.items()}
     # a counter that only training with cumulative averages reads; many files leave it out
     missing = sorted(k for k in set(wanted) - set(state) if not k.endswith("num_batches_tracked"))
-    unexpected = sorted(set(state) - set(wanted))
+    unexpected = sorted(k for k in set(state) - set(wanted) if not k.startswith(AUXILIARY))
     shapes = [k for k in sorted(set(state) & set(wanted)) if state[k].shape != wanted[k].shape]
     if missing or unexpected or shapes:
         faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}

@@ -18,7 +18,50 @@ from .calls import Call, Following, Listener, first_tensor
 from .sites import Sites
 
 ELEMENT_WISE = frozenset(
-    ["Relu", "Threshold", "Hardtanh", "Clamp", "ClampMin", "ClampMax", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Sigmoid", "Tanh", "Softplus", "Hardswish", "Hardsigmoid", "Mul", "Add", "Sub", "Div", "Neg", "Pow", "Exp", "Log", "Sqrt", "Abs", "NativeBatchNorm", "CudnnBatchNorm", "BatchNorm", "NativeDropout", "Clone", "Cat", "Alias", "ToCopy", "Contiguous", "PreluKernel", "Maximum", "Minimum", "Where", "Identity", "View_as", "LogSigmoidForward"]
+    [
+        "Relu",
+        "Threshold",
+        "Hardtanh",
+        "Clamp",
+        "ClampMin",
+        "ClampMax",
+        "LeakyRelu",
+        "Elu",
+        "Gelu",
+        "Silu",
+        "Mish",
+        "Sigmoid",
+        "Tanh",
+        "Softplus",
+        "Hardswish",
+        "Hardsigmoid",
+        "Mul",
+        "Add",
+        "Sub",
+        "Div",
+        "Neg",
+        "Pow",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Abs",
+        "NativeBatchNorm",
+        "CudnnBatchNorm",
+        "BatchNorm",
+        "NativeDropout",
+        "Clone",
+        "Cat",
+        "Alias",
+        "ToCopy",
+        "Contiguous",
+        "PreluKernel",
+        "Maximum",
+        "Minimum",
+        "Where",
+        "Identity",
+        "View_as",
+        "LogSigmoidForward",
+    ]
 )
 
 
@@ -81,7 +124,9 @@ def receptive_fields(module: nn.Module, sites: Sites, shape: tuple[int, int, int
     """
     finder = _EdgeFinder(sites)
     with torch.enable_grad(), Following(module, finder):
-        image = torch.zeros(1, *shape, device=next(module.parameters()).device).requires_grad_()
+        image = torch.zeros(1, *shape)
+        parameter = next(module.parameters(), image)
+        image = image.to(parameter.device, parameter.dtype).requires_grad_()
         module(image.clone())
     known: dict[Any, Field | str] = {}
     fields: dict[str, Field] = {}
@@ -117,10 +162,19 @@ def _step(node: Any, known: dict[Any, Field | str]) -> Field | str:
     seeing = [field for field in inputs if field != "constant"]
     if not seeing:
         return "constant"
-    if any(not isinstance(field, ReceptiveField) for field in seeing):
+    if any(not isinstance(field, ReceptiveField) for field in seeing) or getattr(node, "_saved_training", False):
+        return None  # a batch norm that takes the statistics of its input sees all of it
+    if kind.rstrip("_") in ELEMENT_WISE and not _keeps_extent(node, known):
         return None
     fields = [field for field in seeing if isinstance(field, ReceptiveField)]
     return _through(kind, node, fields)
+
+
+def _keeps_extent(node: Any, known: Mapping[Any, Field | str]) -> bool:
+    """Whether every input has the extent of the output: no broadcast, nothing put side by side."""
+    below = [(n, i) for n, i in node.next_functions if n is not None and known[n] != "constant"]
+    extents = {tuple(n._input_metadata[i].shape[-2:]) for n, i in [(node, 0), *below]}
+    return len(extents) == 1
 
 
 def _through(kind: str, node: Any, fields: list[ReceptiveField]) -> Field:
@@ -156,16 +210,20 @@ def _axes(field: ReceptiveField) -> tuple[Axis, Axis]:
 
 def _padding(node: Any, count: int) -> tuple[int, ...]:
     """The padding of the last two axes (left, right, top, bottom)."""
-    pad = tuple(int(value) for value in node._saved_pad)
+    pad = tuple(_signed(value) for value in node._saved_pad)
     return (*pad, *[0] * count)[:count]
 
 
+def _signed(value: int) -> int:
+    """Autograd shows negative numbers that it has saved as unsigned ones."""
+    return value - 2**64 if value >= 2**63 else value
+
+
 def _sliced(node: Any, field: ReceptiveField) -> Field:
-    axis = node._saved_dim if node._saved_dim < 2**63 else node._saved_dim - 2**64
-    start = node._saved_start or 0
+    axis, start = _signed(node._saved_dim), _signed(node._saved_start or 0)
     if axis in (0, 1) or (start == 0 and node._saved_step == 1):
         return field
-    if start < 0 or start > 2**62 or axis not in (2, 3):
+    if start < 0 or axis not in (2, 3):
         return None
     moved = [_axes(field)[axis - 2].through(node._saved_step, -start, 1, 1)]
     return ReceptiveField(moved[0], field.columns) if axis == 2 else ReceptiveField(field.rows, moved[0])

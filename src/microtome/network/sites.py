@@ -17,13 +17,40 @@ from .calls import Call, Following, Listener, first_tensor, tensors_in
 PER_CHANNEL_MODULES = (nn.modules.batchnorm._BatchNorm, nn.PReLU)
 MIXING_ACTIVATIONS = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.GLU, nn.MultiheadAttention)
 PER_CHANNEL_FUNCTIONS = frozenset(
-    ["relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "mish", "softplus", "prelu", "rrelu", "threshold", "clamp", "clamp_", "sigmoid_", "tanh_", "batch_norm", "softsign", "logsigmoid"]
+    [
+        "relu",
+        "relu_",
+        "relu6",
+        "hardtanh",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "hardswish",
+        "hardsigmoid",
+        "mish",
+        "softplus",
+        "prelu",
+        "rrelu",
+        "threshold",
+        "clamp",
+        "clamp_",
+        "sigmoid_",
+        "tanh_",
+        "batch_norm",
+        "softsign",
+        "logsigmoid",
+    ]
 )
 PARAMETRIC_MODULES = (nn.modules.conv._ConvNd, nn.Linear)
 PARAMETRIC_FUNCTIONS = frozenset(
     ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear"]
 )
-CHANNELS_LAST_MODULES = (nn.Linear, nn.LayerNorm, nn.MultiheadAttention)
+CHANNELS_LAST_MODULES = (nn.Linear, nn.MultiheadAttention)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +87,7 @@ class Site:
     @property
     def extent(self) -> tuple[int, ...]:
         """The spatial extent: what is left of the shape without the channel axis."""
-        full = list((0, *self.shape))
+        full = [0, *self.shape]
         del full[self.channel_axis]
         return tuple(full[1:])
 
@@ -111,7 +138,8 @@ class Sites(Mapping[str, Site]):
         """The site that `name` means: itself, or for a container the site that makes its output."""
         if name not in self._sites and name in self.containers:
             return self.containers[name]
-        return known("Site", name, (*self._sites, *self.containers), "`microtome sites MODEL` lists them all")
+        named = (container for container in self.containers if container)  # the network itself has no name
+        return known("Site", name, (*self._sites, *named), "`microtome sites MODEL` lists them all")
 
     def address(self, text: str) -> Address:
         """Parse `SITE` or `SITE:in`."""
@@ -199,12 +227,13 @@ class _Finder(Listener):
 
     def _channel_axis(self, call: Call, output: Tensor, inputs: tuple[str, ...]) -> int:
         last = output.ndim - 1
-        if last < 2:
+        leaf = self.module.get_submodule(call.path) if call.leaf else None
+        if last < 2 or call.operation == "linear" or isinstance(leaf, CHANNELS_LAST_MODULES):
             return last
-        if call.operation == "linear" or (
-            call.leaf and isinstance(self.module.get_submodule(call.path), CHANNELS_LAST_MODULES)
-        ):
+        if isinstance(leaf, nn.LayerNorm) and len(leaf.normalized_shape) == 1:
             return last
+        if isinstance(leaf, PARAMETRIC_MODULES) or call.operation in PARAMETRIC_FUNCTIONS:
+            return 1  # whatever the layout that the input came in
         same = [site for site in self.sites if site.name in inputs and site.shape == tuple(output.shape[1:])]
         return same[0].channel_axis if same else 1
 

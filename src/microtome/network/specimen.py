@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from ..errors import UsageError
+import numpy as np
+
+from ..errors import NotApplicable
 from ..images import Images
 from .open import Model
 from .receptive_field import Field, receptive_fields
@@ -51,17 +53,53 @@ class Specimen:
         return self.images is not None and self.images.labelled and self.images.labels.max() < self.classes
 
     def reading(self) -> dict[str, str]:
-        """For every layer the site where its units are read."""
-        return {site.name: site.read or site.name for site in self.layers}
+        """For every layer the site where its units are read; layers that see images mixed have none.
+
+        Raises: NotApplicable if there is no such layer.
+        """
+        sites = {layer.name: self.sites[layer.read or layer.name] for layer in self.layers}
+        found = {layer: site.name for layer, site in sites.items() if site.batched}
+        if not found:
+            raise NotApplicable(
+                f"{self.model.name} has no layer with one row an image among its {len(sites)} layers",
+                "Units are the outputs of convolutions and linear layers", "Give a network that has some",
+            )  # fmt: skip
+        return found
 
     def need_images(self, who: str) -> Images:
         """The images.
 
-        Raises: UsageError if there are none.
+        Raises: NotApplicable if there are none.
         """
         if self.images is None:
-            raise UsageError(f"{who} was given no images", f"{who} measures on images", "Give an image source")
+            raise NotApplicable(f"{who} was given no images", f"{who} measures on images", "Give an image source")
         return self.images
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the network's classes, their numbers where names are unknown."""
+        names = self.model.class_names
+        return names if len(names) == self.classes else tuple(str(place) for place in range(self.classes))
+
+    def need_labels(self) -> None:
+        """Make sure that there are labels.
+
+        Raises: NotApplicable if the images have none that fit the outputs.
+        """
+        if not self.labelled:
+            how = self.images.labelling if self.images is not None else "no images"
+            raise NotApplicable(
+                f"The images have no labels that fit the {self.classes} outputs ({how})",
+                "Speaking of classes needs labelled images", "Give images in one folder a class",
+            )  # fmt: skip
+
+    def boxes(self, site: str, place: np.ndarray) -> np.ndarray:
+        """The pixels that positions of a site see. Shapes: place (...) flat positions -> (..., 4), see `Field`."""
+        size = self.model.preprocessing.size
+        field = self.receptive_fields[site]
+        if field is None:
+            return np.broadcast_to(np.array([0, 0, *size]), (*place.shape, 4)).copy()
+        return field.boxes(place, self.sites[site].extent[1], size)
 
     @cached_property
     def receptive_fields(self) -> Mapping[str, Field]:

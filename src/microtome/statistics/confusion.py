@@ -1,5 +1,6 @@
 """What a classifier answers: counts of (true, predicted), and its strongest answers image by image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +33,8 @@ class ConfusionAccumulator(Accumulator):
         cells = batch.labels[labelled] * self.classes + predicted[labelled]
         return {"counts": np.bincount(cells, minlength=self.classes**2).reshape(self.classes, self.classes)}
 
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        return added(mine, other)
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return added(parts)
 
     def compute(self) -> np.ndarray:
         return self.seen["counts"]
@@ -68,12 +69,13 @@ class PredictionsAccumulator(Accumulator):
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         probability = torch.softmax(tensors[0].double(), 1).cpu()  # (N, K)
-        best = probability.topk(min(self.k, probability.shape[1]), dim=1)
-        classes, strength = best.indices.numpy(), best.values.numpy()
+        # equal outputs: the first class first, as argmax has it
+        best = tensors[0].argsort(dim=1, descending=True, stable=True)[:, : self.k].cpu()
+        classes, strength = best.numpy(), probability.gather(1, best).numpy()
         return {"index": batch.index, "label": batch.labels, "classes": classes, "probability": strength}
 
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        return appended(mine, other)
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return appended(parts)
 
     def compute(self) -> PredictionsAnswer:
         order = np.argsort(self.seen["index"])

@@ -1,9 +1,9 @@
 """The images that excite each channel most, and where in the image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .statistic import Accumulator, Arrays, Batch, Statistic
@@ -40,7 +40,8 @@ class ExtremesAnswer:
 class ExtremesAccumulator(Accumulator):
     """A table (C, k) of sortable keys: the value in the upper 32 bits, the image's place, reversed, in the lower.
 
-    One 64-bit key makes "larger value, then lower index" a plain comparison, so that `topk` never meets a tie.
+    One 64-bit key makes "larger value, then lower index" a plain comparison. Only values that reach a channel's
+    smallest entry are looked at closely: after a few batches that is a handful.
     """
 
     def __init__(self, k: int) -> None:
@@ -48,41 +49,67 @@ class ExtremesAccumulator(Accumulator):
         self.k = k
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
-        """The whole new table: positions are looked up only for the entries that are new in it."""
+        """The whole new table; positions are looked up only for the entries that are new in it."""
         seen = batch.per_image(tensors[0])
-        fresh = _encode(seen.largest.float().cpu(), torch.from_numpy(batch.index)[:, None]).T  # (C, N)
-        keys = self.arrays.get("keys", np.full((len(fresh), self.k), NOTHING))
-        place = self.arrays.get("place", np.zeros((len(fresh), self.k), np.int64))
-        best, chosen = torch.cat([torch.from_numpy(keys), fresh], 1).topk(self.k, dim=1)  # (C, k)
-        channel, column = torch.nonzero(chosen >= self.k, as_tuple=True)
-        image = chosen[channel, column] - self.k
-        place = np.take_along_axis(place, np.minimum(chosen.numpy(), self.k - 1), 1)
-        place[channel.numpy(), column.numpy()] = seen.place_of(image, channel)
-        return {"keys": best.numpy(), "place": place}
+        largest = seen.largest.astype(np.float32)  # (N, C)
+        known = self._parts[0] if self._parts else self._empty(largest.shape[1])
+        with np.errstate(invalid="ignore"):  # NaN reaches nothing
+            image, channel = np.nonzero(largest >= _decode(known["keys"][:, -1])[0])
+        if len(image) == 0:
+            return known
+        keys = _encode(largest[image, channel], batch.index[image])
+        table, chosen = self._best(known["keys"], channel, keys)
+        fresh_channel, column = np.nonzero(chosen >= 0)
+        place = np.take_along_axis(known["place"], np.maximum(-chosen - 1, 0), 1)
+        place[fresh_channel, column] = seen.place_of(image[chosen[fresh_channel, column]], fresh_channel)
+        return {"keys": table, "place": place}
 
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        best, chosen = torch.from_numpy(np.concatenate([mine["keys"], other["keys"]], 1)).topk(self.k, dim=1)
-        place = np.take_along_axis(np.concatenate([mine["place"], other["place"]], 1), chosen.numpy(), 1)
-        return {"keys": best.numpy(), "place": place}
+    def _best(self, table: np.ndarray, channel: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The new table of keys, and where each entry comes from: candidate j >= 0, or -1 - column of the old table."""
+        touched, owner = np.unique(channel, return_inverse=True)
+        rows = np.arange(len(touched))
+        owners = np.concatenate([np.repeat(rows, self.k), owner])
+        every = np.concatenate([table[touched].ravel(), keys])
+        order = np.lexsort((~every, owners))  # by channel, then largest key first
+        first = np.searchsorted(owners[order], rows)
+        best = order[first[:, None] + np.arange(self.k)]  # (touched, k), places in `every`
+        old = best < len(touched) * self.k
+        new_table, origin = table.copy(), np.broadcast_to(-1 - np.arange(self.k), table.shape).copy()
+        new_table[touched] = every[best]
+        origin[touched] = np.where(old, -1 - best % self.k, best - len(touched) * self.k)
+        return new_table, origin
+
+    def _empty(self, channels: int) -> Arrays:
+        shape = (channels, self.k)
+        return {"keys": np.full(shape, NOTHING), "place": np.zeros(shape, np.int64)}
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        keys, places = (np.concatenate([part[name] for part in parts], axis=1) for name in ("keys", "place"))
+        order = np.argsort(~keys, axis=1, kind="stable")[:, : self.k]
+        return {"keys": np.take_along_axis(keys, order, 1), "place": np.take_along_axis(places, order, 1)}
 
     def update(self, batch: Batch, *tensors: Tensor) -> None:
-        self.arrays = self.reduce(batch, *tensors)  # the old table is in it already
+        self.load(self.reduce(batch, *tensors))  # the old table is in it already
 
     def compute(self) -> ExtremesAnswer:
-        keys = self.seen["keys"]
-        values, index = _decode(keys)
-        return ExtremesAnswer(values=values, index=index, place=self.seen["place"])
+        values, index = _decode(self.seen["keys"])
+        empty = self.seen["keys"] == NOTHING
+        return ExtremesAnswer(
+            values=np.where(empty, np.float32(np.nan), values),
+            index=np.where(empty, -1, index),
+            place=self.seen["place"],
+        )
 
 
-def _encode(values: Tensor, index: Tensor) -> Tensor:
+def _encode(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Order-preserving int64 keys. A float's bits sort like an integer once those of negative numbers are flipped."""
-    bits = (values + 0.0).contiguous().view(torch.int32)  # + 0.0 makes -0.0 and 0.0 the same
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
+    bits = (values.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 makes -0.0 and 0.0 the same
+    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
     return (ordered << 32) | (LOW - index)
 
 
 def _decode(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and indices of keys; the value of an empty entry is minus infinity."""
     ordered = (keys >> 32).astype(np.int32)
     values = np.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).astype(np.int32).view(np.float32)
-    empty = keys == NOTHING
-    return np.where(empty, np.float32(np.nan), values), np.where(empty, -1, LOW - (keys & LOW))
+    return np.where(keys == NOTHING, np.float32(-np.inf), values), LOW - (keys & LOW)

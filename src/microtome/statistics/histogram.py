@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
-from .rows import KEPT_IMAGES, Rows, RowsAccumulator
-from .statistic import Accumulator, Arrays, Batch, Statistic
+from .rows import KEPT_IMAGES, Rows, RowsAccumulator, RowsAnswer
+from .statistic import Statistic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +20,17 @@ class Histogram(Statistic):
     positions: int = 8
     images: int = KEPT_IMAGES
 
-    def start(self) -> "HistogramAccumulator":
-        return HistogramAccumulator(self)
+    def start(self) -> RowsAccumulator:
+        return RowsAccumulator(Rows(what="positions", positions=self.positions, images=self.images), self._read)
+
+    def _read(self, rows: RowsAnswer) -> "HistogramAnswer":
+        samples = rows.values.transpose(1, 0, 2).reshape(rows.values.shape[1], -1).astype(np.float64)  # (C, samples)
+        low, high = samples.min(1), samples.max(1)
+        width = np.where(high > low, high - low, 1.0)[:, None]
+        bins = np.minimum(((samples - low[:, None]) / width * self.bins).astype(int), self.bins - 1)
+        cells = bins + self.bins * np.arange(len(bins))[:, None]
+        counts = np.bincount(cells.ravel(), minlength=self.bins * len(bins)).reshape(len(bins), self.bins)
+        return HistogramAnswer(low=low, high=high, counts=counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,29 +40,3 @@ class HistogramAnswer:
     low: np.ndarray
     high: np.ndarray
     counts: np.ndarray
-
-
-class HistogramAccumulator(Accumulator):
-    """Rows of sampled values, counted at the end."""
-
-    def __init__(self, request: Histogram) -> None:
-        super().__init__()
-        self.bins = request.bins
-        self.rows = RowsAccumulator(Rows(what="positions", positions=request.positions, images=request.images))
-
-    def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
-        self.rows.arrays = self.arrays
-        return self.rows.reduce(batch, *tensors)
-
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        return self.rows.join(mine, other)
-
-    def compute(self) -> HistogramAnswer:
-        values = self.seen["values"]  # (n, C, positions)
-        samples = values.transpose(1, 0, 2).reshape(values.shape[1], -1).astype(np.float64)
-        low, high = samples.min(1), samples.max(1)
-        width = np.where(high > low, high - low, 1.0)[:, None]
-        bins = np.minimum(((samples - low[:, None]) / width * self.bins).astype(int), self.bins - 1)
-        cells = bins + self.bins * np.arange(len(bins))[:, None]
-        counts = np.bincount(cells.ravel(), minlength=self.bins * len(bins)).reshape(len(bins), self.bins)
-        return HistogramAnswer(low=low, high=high, counts=counts)

@@ -1,5 +1,6 @@
 """Mean and standard deviation, share of active positions, and means by class, per channel."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +34,8 @@ class MomentsAccumulator(Accumulator):
         count = np.float64(len(batch.index) * seen.positions)
         return {"total": seen.total.sum(0), "squares": seen.squares.sum(0), "count": np.asarray(count)}
 
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        return added(mine, other)
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return added(parts)
 
     def compute(self) -> MomentsAnswer:
         count = float(self.seen["count"])
@@ -65,11 +66,11 @@ class FiringAccumulator(Accumulator):
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         seen = batch.per_image(tensors[0])
         count = np.float64(len(batch.index) * seen.positions)
-        largest = seen.largest.amax(0).cpu().numpy().astype(np.float64)
+        largest = seen.largest.max(0).astype(np.float64)
         return {"active": seen.active.sum(0), "largest": largest, "count": np.asarray(count)}
 
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        return added(mine, other) | {"largest": np.maximum(mine["largest"], other["largest"])}
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return added(parts) | {"largest": np.max([part["largest"] for part in parts], axis=0)}
 
     def compute(self) -> FiringAnswer:
         return FiringAnswer(share=self.seen["active"] / float(self.seen["count"]), largest=self.seen["largest"])
@@ -79,13 +80,15 @@ class FiringAccumulator(Accumulator):
 class ClassMeans(Statistic):
     """Mean response of every channel over the images of each class; images without a label are left out.
 
-    The response is what is above zero, averaged over positions: of a rectified channel simply its mean.
+    The response is what is above zero, averaged over positions: of a rectified channel simply its mean. With
+    `shuffle` the labels of the whole set are shuffled first, by that number as seed: what chance gives.
     """
 
     classes: int
+    shuffle: int | None = None
 
     def start(self) -> "ClassMeansAccumulator":
-        return ClassMeansAccumulator(self.classes)
+        return ClassMeansAccumulator(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,19 +102,20 @@ class ClassMeansAnswer:
 class ClassMeansAccumulator(Accumulator):
     """Sums of per-image mean responses by class."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, request: ClassMeans) -> None:
         super().__init__()
-        self.classes = classes
+        self.request = request
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         seen = batch.per_image(tensors[0])
-        labelled = np.flatnonzero(batch.labels >= 0)
-        member = np.zeros((self.classes, len(batch.labels)))  # (K, N)
-        member[batch.labels[labelled], labelled] = 1.0
+        labels = batch.labels if self.request.shuffle is None else batch.shuffled_labels(self.request.shuffle)
+        labelled = np.flatnonzero(labels >= 0)
+        member = np.zeros((self.request.classes, len(labels)))  # (K, N)
+        member[labels[labelled], labelled] = 1.0
         return {"total": member @ (seen.response / seen.positions), "images": member.sum(1)}
 
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        return added(mine, other)
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return added(parts)
 
     def compute(self) -> ClassMeansAnswer:
         images = self.seen["images"]

@@ -32,25 +32,29 @@ class PerImage:
     @cached_property
     def total(self) -> np.ndarray:
         """Sum over positions, float64."""
-        return _double(self.flat.sum(2))
+        return _summed(self.flat)
 
     @cached_property
     def squares(self) -> np.ndarray:
         """Sum of squares over positions, float64."""
         return np.square(_double(torch.linalg.vector_norm(self.flat, dim=2)))
 
-    @cached_property
+    @property
     def active(self) -> np.ndarray:
-        """Number of positions above zero, float64.
+        """Number of positions above zero, float64."""
+        return self._above_zero[1]
 
-        Comparing into a reused buffer of the tensor's own type costs a third of comparing into fresh booleans.
-        """
-        return _double(torch.gt(self.flat, 0, out=self._buffer()).sum(2))
-
-    @cached_property
+    @property
     def response(self) -> np.ndarray:
         """Sum over positions of what is above zero, float64; of a rectified tensor that is the sum itself."""
-        return _double(torch.clamp(self.flat, min=0, out=self._buffer()).sum(2))
+        return self._above_zero[0]
+
+    @cached_property
+    def _above_zero(self) -> tuple[np.ndarray, np.ndarray]:
+        # comparing into a reused buffer of the tensor's own type costs a third of comparing into fresh booleans
+        above = torch.clamp(self.flat, min=0, out=self._buffer())
+        response = _summed(above)
+        return response, _summed(torch.gt(above, 0, out=above))
 
     def _buffer(self) -> Tensor:
         """Memory of the tensor's shape that is used again and again: fresh pages cost more than the arithmetic."""
@@ -62,33 +66,39 @@ class PerImage:
         return kept[:size].view(self.flat.shape)
 
     @cached_property
-    def _peak(self) -> tuple[Tensor, Tensor]:
-        values, places = self.flat.max(2)
-        return values, places
+    def largest(self) -> np.ndarray:
+        """Largest value over positions, float32 (float64 of a tensor that is)."""
+        return self.flat.amax(2).cpu().numpy()
 
-    @cached_property
-    def largest(self) -> Tensor:
-        """Largest value over positions: (N, C) float32, still on its device."""
-        return self._peak[0] if "_peak" in self.__dict__ else self.flat.amax(2)
+    def place(self, images: np.ndarray) -> np.ndarray:
+        """Flat positions (n, C) of the largest values (the first of equal ones) of n chosen images, int64."""
+        return self._chosen(images).max(2)[1].cpu().numpy()
 
-    @property
-    def place(self) -> np.ndarray:
-        """Flat position of the largest value (the first of equal ones), int64."""
-        return self._peak[1].cpu().numpy()
-
-    def place_of(self, image: Tensor, channel: Tensor) -> Tensor:
+    def place_of(self, image: np.ndarray, channel: np.ndarray) -> np.ndarray:
         """Flat positions (M,) of the largest values of M chosen (image, channel) pairs."""
-        if "_peak" in self.__dict__:
-            return self._peak[1][image, channel]
-        return self.flat[image, channel].max(1)[1]
+        pairs = (torch.from_numpy(part).to(self.flat.device) for part in (image, channel))
+        return self.flat[tuple(pairs)].max(1)[1].cpu().numpy()
 
-    def sample(self, count: int) -> np.ndarray:
-        """Values (N, C, count) at positions drawn from a hash of each image's id: the same in any batch."""
-        draws = self._hashes[:, None] + np.arange(1, count + 1, dtype=np.uint64)[None, :] * MIX
+    def sample(self, images: np.ndarray, count: int) -> np.ndarray:
+        """Values (n, C, count) of n chosen images at positions drawn from a hash of each image's id."""
+        draws = self._hashes[images][:, None] + np.arange(1, count + 1, dtype=np.uint64)[None, :] * MIX
         draws = (draws ^ (draws >> np.uint64(31))) * MIX
-        where = torch.from_numpy(((draws >> np.uint64(33)) % np.uint64(self.positions)).astype(np.int64))  # (N, count)
-        where = where.to(self.flat.device)[:, None, :].expand(-1, self.flat.shape[1], -1)
-        return self.flat.gather(2, where).cpu().numpy()
+        where = torch.from_numpy(((draws >> np.uint64(33)) % np.uint64(self.positions)).astype(np.int64))  # (n, count)
+        where = where.to(self.flat.device)[:, None, :]
+        chosen = self._chosen(images)
+        return chosen.gather(2, where.expand(-1, chosen.shape[1], -1)).cpu().numpy()
+
+    def _chosen(self, images: np.ndarray) -> Tensor:
+        """The tensor of some images; a view where all are chosen."""
+        if len(images) == len(self.flat):
+            return self.flat
+        return self.flat[torch.from_numpy(images).to(self.flat.device)]
+
+
+def _summed(values: Tensor) -> np.ndarray:
+    """Sum over positions. Torch splits a sum that gives one number among threads: then it would depend on the batch."""
+    alone = values.shape[0] * values.shape[1] == 1
+    return _double(values.expand(2, -1, -1).sum(2)[:1] if alone else values.sum(2))
 
 
 def _double(values: Tensor) -> np.ndarray:

@@ -9,8 +9,9 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from torch import Tensor
@@ -21,22 +22,50 @@ from .per_image import PerImage
 Arrays = dict[str, np.ndarray]
 
 
+class WholeSet(Protocol):
+    """What a statistic may ask of the whole set of images."""
+
+    def hash_limit(self, count: int) -> np.uint64:
+        """The largest of the `count` lowest hashes."""
+
+    def shuffled_labels(self, seed: int) -> np.ndarray:
+        """The labels, shuffled among the labelled images."""
+
+
 class Batch:
     """The images behind the tensors of one forward pass.
 
     Shapes: index (N,) place of each image in the set; labels (N,) class or -1; hashes (N,) of the images' ids.
-    `scratch` is memory that batches after each other share.
+    `whole` is the set that the batch is part of; `scratch` is memory that batches after each other share.
     """
 
     def __init__(
-        self, index: np.ndarray, labels: np.ndarray, hashes: np.ndarray, scratch: dict[Any, Tensor] | None = None
+        self,
+        index: np.ndarray,
+        labels: np.ndarray,
+        hashes: np.ndarray,
+        scratch: dict[Any, Tensor] | None = None,
+        whole: WholeSet | None = None,
     ) -> None:
         self.index, self.labels, self.hashes = index, labels, hashes
+        self._whole = whole
         self._scratch = {} if scratch is None else scratch
         self._seen: tuple[Tensor, PerImage] | None = None
 
+    def lowest(self, count: int) -> np.ndarray:
+        """Which of these images are among the `count` of the whole set with the lowest hashes: (n,) ascending."""
+        if self._whole is None:
+            return np.arange(len(self.index))
+        return np.flatnonzero(self.hashes <= self._whole.hash_limit(count))
+
+    def shuffled_labels(self, seed: int) -> np.ndarray:
+        """These images' labels after shuffling those of the whole set; of the batch alone if that is all there is."""
+        if self._whole is None:
+            return np.random.default_rng(seed).permutation(self.labels)
+        return self._whole.shuffled_labels(seed)[self.index]
+
     def per_image(self, tensor: Tensor) -> PerImage:
-        """Reductions of `tensor` over everything but images and channels, computed once for all statistics of a site."""
+        """Reductions of `tensor` over all but images and channels, computed once for all statistics of a site."""
         if self._seen is None or self._seen[0] is not tensor:
             self._seen = (tensor, PerImage(tensor, self.hashes, self._scratch))
         return self._seen[1]
@@ -49,18 +78,22 @@ class Batch:
 class Accumulator(ABC):
     """What is known so far: a few arrays, empty before the first image. Their number never grows with the images'
     size, and with the number of images only where a class says so.
+
+    `patience` is the number of batches that wait before they are joined: 1, unless joining is dear.
     """
 
+    patience: ClassVar[int] = 1
+
     def __init__(self) -> None:
-        self.arrays: Arrays = {}
+        self._parts: list[Arrays] = []  # the first is what has been joined, the others wait
 
     @abstractmethod
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
-        """The arrays of these images alone; may leave out what cannot matter beside `self.arrays`."""
+        """The arrays of these images alone; may leave out what cannot matter beside what is known."""
 
     @abstractmethod
-    def join(self, mine: Arrays, other: Arrays) -> Arrays:
-        """The arrays of two disjoint sets of images taken together; in whichever order."""
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        """The arrays of several disjoint sets of images taken together; in whichever order."""
 
     @abstractmethod
     def compute(self) -> Any:
@@ -72,11 +105,13 @@ class Accumulator(ABC):
 
     def merge(self, other: Self) -> None:
         """Add the images that `other` has seen (none of which this one has seen)."""
-        self._absorb(other.arrays)
+        self._absorb(other.state())
 
     def _absorb(self, fresh: Arrays) -> None:
         if fresh:
-            self.arrays = self.join(self.arrays, fresh) if self.arrays else fresh
+            self._parts.append(fresh)
+        if len(self._parts) > self.patience:
+            self._parts = [self.join(self._parts)]
 
     @property
     def seen(self) -> Arrays:
@@ -84,21 +119,23 @@ class Accumulator(ABC):
 
         Raises: RunFailed before the first image.
         """
-        if not self.arrays:
+        if not self._parts:
             raise RunFailed(
                 f"{type(self).__name__} was asked for an answer before it had seen an image",
                 "An answer needs one image or more",
                 "Give an image set that is not empty",
             )
-        return self.arrays
+        return self.state()
 
     def state(self) -> Arrays:
         """Everything needed to go on later."""
-        return dict(self.arrays)
+        if len(self._parts) > 1:
+            self._parts = [self.join(self._parts)]
+        return dict(self._parts[0]) if self._parts else {}
 
     def load(self, state: Arrays) -> None:
         """Become what `state` was taken from."""
-        self.arrays = dict(state)
+        self._parts = [dict(state)] if state else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +152,21 @@ class Statistic(ABC):
         return f"{type(self).__name__}{json.dumps(settings, sort_keys=True, default=_digest)}"
 
 
-def _digest(value: Any) -> str:
-    """Arrays among the settings enter the key by a hash of their contents."""
-    array = np.ascontiguousarray(value)
+def _digest(value: Any) -> Any:
+    """Arrays among the settings enter the key by a hash of their contents, NumPy's numbers as numbers."""
+    if isinstance(value, np.generic):
+        return value.item()
+    array = np.asarray(value, order="C")
+    if array.dtype.hasobject:  # its bytes would be addresses, different in every process
+        raise TypeError(f"{type(value).__name__} cannot be part of a statistic's key")
     return f"{array.dtype}{array.shape}{hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()}"
 
 
-def added(mine: Arrays, other: Arrays) -> Arrays:
+def added(parts: Sequence[Arrays]) -> Arrays:
     """The join of sums: array by array, added."""
-    return {name: mine[name] + other[name] for name in mine}
+    return {name: sum(part[name] for part in parts[1:]) + array for name, array in parts[0].items()}
 
 
-def appended(mine: Arrays, other: Arrays) -> Arrays:
+def appended(parts: Sequence[Arrays]) -> Arrays:
     """The join of rows: array by array, one after the other."""
-    return {name: np.concatenate([mine[name], other[name]]) for name in mine}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,5 @@
+"""`python -m microtome`."""
+
+from .cli import main
+
+main()

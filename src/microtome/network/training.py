@@ -1,0 +1,147 @@
+"""One small, seeded trainer: enough to make the networks that we look at, and to retrain those that we cut."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checks import at_least
+from ..errors import BadImages
+from ..images import Images
+from ..preprocessing import Preprocessing
+from ..progress import Progress, Silent
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train. `shift` moves every image by up to so many pixels, `flip` mirrors half of them."""
+
+    epochs: int = 12
+    batch_size: int = 64
+    optimizer: Literal["adam", "sgd"] = "adam"
+    rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    shift: int = 0
+    flip: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of a training. Shapes: loss and validation (epochs,); best counts epochs from 0.
+
+    The module holds the weights of the epoch with the best validation accuracy, the earliest of equal ones.
+    """
+
+    loss: np.ndarray
+    validation: np.ndarray
+    best: int
+
+
+def train(
+    module: nn.Module,
+    images: Images,
+    validation: Images,
+    preprocessing: Preprocessing,
+    recipe: Recipe,
+    *,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train `module` in place on labelled images; the best epoch is chosen on `validation` alone.
+
+    Same recipe, machine and images: same bits. Raises: BadImages if an image has no label.
+    """
+    at_least("epochs", recipe.epochs, 1)
+    for part in (images, validation):
+        if len(part) == 0 or (part.labels < 0).any():
+            raise BadImages(f"{part.source} holds {len(part)} images, {int((part.labels < 0).sum())} without a label",
+                            "Training needs labelled images, one or more for training and for validation",
+                            "Give images in one folder a class")  # fmt: skip
+    place = device or next((p.device for p in module.parameters()), torch.device("cpu"))
+    module.to(place)
+    pixels, labels = in_memory(images)
+    optimizer = _optimizer(module, recipe)
+    steps = math.ceil(len(images) / recipe.batch_size) * recipe.epochs
+    shape = {"cosine": lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)), "constant": lambda step: 1.0}
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape[recipe.schedule])
+    random = torch.Generator().manual_seed(recipe.seed)
+    losses, accuracies = [], []
+    best, best_state = -1, module.state_dict()
+    with torch.random.fork_rng(), (progress or Silent()).bar("training", recipe.epochs, "epochs") as advance:
+        torch.manual_seed(recipe.seed)  # for dropout
+        for epoch in range(recipe.epochs):
+            module.train()
+            losses.append(_one_epoch(module, pixels, labels, preprocessing, recipe, optimizer, schedule, random, place))
+            accuracies.append(accuracy(module, validation, preprocessing, place))
+            if best < 0 or accuracies[-1] > accuracies[best]:
+                best, best_state = epoch, {name: value.detach().clone() for name, value in module.state_dict().items()}
+            advance(1)
+    module.load_state_dict(best_state)
+    module.eval()
+    return Trained(loss=np.array(losses), validation=np.array(accuracies), best=best)
+
+
+def in_memory(images: Images) -> tuple[Tensor, Tensor]:
+    """All pixels (N, C, H, W) uint8 and labels (N,)."""
+    pixels = np.concatenate([batch for _, batch in images.batches(EVALUATION_BATCH)])
+    return torch.from_numpy(pixels), torch.from_numpy(images.labels)
+
+
+def accuracy(module: nn.Module, images: Images, preprocessing: Preprocessing, device: torch.device) -> float:
+    """Share of images classified correctly; the module is left in eval mode."""
+    module.eval()
+    hits = 0
+    with torch.no_grad():
+        for places, pixels in images.batches(EVALUATION_BATCH):
+            outputs = module(preprocessing.normalise(torch.from_numpy(pixels).to(device)))
+            hits += int((outputs.argmax(1).cpu().numpy() == images.labels[places]).sum())
+    return hits / len(images)
+
+
+def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if recipe.optimizer == "adam":
+        return torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(trained, lr=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def _one_epoch(
+    module: nn.Module, pixels: Tensor, labels: Tensor, preprocessing: Preprocessing, recipe: Recipe,
+    optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, random: torch.Generator,
+    device: torch.device,
+) -> float:  # fmt: skip
+    total = 0.0
+    for chosen in torch.randperm(len(pixels), generator=random).split(recipe.batch_size):  # type: ignore[no-untyped-call]
+        batch = augment(pixels[chosen], recipe, random)
+        outputs = module(preprocessing.normalise(batch.to(device)))
+        loss = F.cross_entropy(outputs, labels[chosen].to(device))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        total += float(loss.detach()) * len(chosen)
+    return total / len(pixels)
+
+
+def augment(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
+    """Shift and flip every image by its own draw. Shapes: (N, C, H, W) -> the same; what is shifted in is 0."""
+    if recipe.shift:
+        count, _, height, width = images.shape
+        padded = F.pad(images, (recipe.shift,) * 4)
+        corner = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1), generator=random)
+        rows, columns = corner[0] + torch.arange(height), corner[1] + torch.arange(width)  # (N, H), (N, W)
+        images = padded.permute(0, 2, 3, 1)[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        images = images.permute(0, 3, 1, 2).contiguous()
+    if recipe.flip:
+        mirrored = torch.rand(len(images), generator=random) < 0.5
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    return images

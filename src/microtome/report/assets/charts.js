@@ -1,0 +1,114 @@
+// Charts as inline SVG, in the colours of the page.
+
+microtome.svg = (tag, attributes = {}, ...children) => {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+};
+
+microtome.CHART = { width: 420, height: 200, left: 48, right: 10, top: 10, bottom: 38 };
+
+microtome.ticks = (low, high) => {
+  const raw = (high - low) / 5;
+  if (!(raw > 0)) return [low];
+  const unit = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((size) => size >= raw * 0.999);
+  const first = Math.ceil(low / step - 1e-9) * step;
+  const found = [];
+  for (let value = first; value <= high + step * 1e-9; value += step) found.push(Number(value.toPrecision(12)));
+  return found;
+};
+
+// Axes with labels; gives the drawing and functions from numbers to its coordinates.
+microtome.axes = (label, [xLow, xHigh], [yLow, yHigh], xLabel, yLabel) => {
+  const { width, height, left, right, top, bottom } = microtome.CHART;
+  const across = (x) => left + ((x - xLow) / (xHigh - xLow || 1)) * (width - left - right);
+  const up = (y) => height - bottom - ((y - yLow) / (yHigh - yLow || 1)) * (height - top - bottom);
+  const drawing = microtome.svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label, class: 'chart' });
+  for (const value of microtome.ticks(yLow, yHigh)) {
+    drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(value), y2: up(value), class: 'grid' }),
+      microtome.svg('text', { x: left - 5, y: up(value) + 4, 'text-anchor': 'end' }, microtome.number(value)));
+  }
+  for (const value of microtome.ticks(xLow, xHigh)) {
+    drawing.append(microtome.svg('text', { x: across(value), y: height - bottom + 15, 'text-anchor': 'middle' }, microtome.number(value)));
+  }
+  drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(Math.max(yLow, 0)), y2: up(Math.max(yLow, 0)), class: 'axis' }),
+    microtome.svg('text', { x: (left + width - right) / 2, y: height - 5, 'text-anchor': 'middle', class: 'name' }, xLabel),
+    microtome.svg('text', { transform: `translate(11 ${(height - bottom + top) / 2}) rotate(-90)`, 'text-anchor': 'middle', class: 'name' }, yLabel));
+  return { drawing, across, up };
+};
+
+microtome.bars = (card, x, series) => {
+  if (typeof x[0] === 'string') return microtome.rows(card, x, series);
+  const y = series[0].y;
+  const step = x.length > 1 ? x[1] - x[0] : 1;
+  const { drawing, across, up } = microtome.axes(card.title, [x[0] - step / 2, x[x.length - 1] + step / 2],
+    [Math.min(0, ...y), Math.max(...y, 1e-12)], card.x_label, card.y_label);
+  const wide = Math.max(0.5, across(step) - across(0) - (x.length > 60 ? 0 : 1));
+  y.forEach((value, place) => {
+    const high = Math.abs(up(value) - up(0));
+    drawing.append(microtome.svg('rect', { x: across(x[place]) - wide / 2, y: Math.min(up(value), up(0)), width: wide, height: high, class: 'bar' },
+      microtome.svg('title', {}, `${microtome.number(x[place])}: ${microtome.number(value)}`)));
+  });
+  return drawing;
+};
+
+// Bars with words: one line each, the word in front.
+microtome.rows = (card, x, series) => {
+  const y = series[0].y;
+  const largest = Math.max(...y.map(Math.abs), 1e-12);
+  const body = microtome.element('tbody');
+  x.forEach((word, place) => {
+    if (!word) return;
+    body.append(microtome.element('tr', {}, microtome.element('th', { scope: 'row' }, word),
+      microtome.element('td', { class: 'track' }, microtome.element('span', { class: 'fill', style: `width:${100 * Math.abs(y[place]) / largest}%` })),
+      microtome.element('td', { class: 'figure' }, microtome.number(y[place]))));
+  });
+  return microtome.element('table', { class: 'wordbars', 'aria-label': `${card.title}: ${card.y_label}` }, body);
+};
+
+microtome.lines = (card, x, series) => {
+  const all = [...series.flatMap((one) => one.y), ...(card.band ?? []).flat()].filter((value) => value !== null);
+  const [low, high] = [Math.min(0, ...all), Math.max(...all)];
+  const { drawing, across, up } = microtome.axes(card.title, [Math.min(...x), Math.max(...x)], [low, high], card.x_label, card.y_label);
+  if (card.band) {
+    const there = x.map((value, place) => `${across(value)},${up(card.band[0][place])}`);
+    const back = x.map((value, place) => `${across(value)},${up(card.band[1][place])}`).reverse();
+    drawing.append(microtome.svg('polygon', { points: [...there, ...back].join(' '), class: 'band' }));
+  }
+  series.forEach((one, order) => {
+    const points = x.map((value, place) => [value, one.y[place]]).filter(([, value]) => value !== null);
+    drawing.append(microtome.svg('polyline', { points: points.map(([a, b]) => `${across(a)},${up(b)}`).join(' '), class: `line line${order}` }));
+    if (order === 0) {
+      points.forEach(([a, b]) => drawing.append(microtome.svg('circle', { cx: across(a), cy: up(b), r: 3, class: 'dot' },
+        microtome.svg('title', {}, `${microtome.number(a)}: ${microtome.number(b)}`))));
+    }
+  });
+  const legend = microtome.element('p', { class: 'legend' }, ...series.map((one, order) => microtome.element('span', { class: `key key${order}` }, one.name)));
+  return microtome.element('div', {}, drawing, legend);
+};
+
+microtome.heat = (card) => {
+  const cell = Math.max(14, Math.min(34, 460 / card.columns.length));
+  const longest = (names) => Math.max(...names.map((name) => name.length));
+  const [left, top] = [14 + 6.4 * longest(card.rows), 16 + 5.8 * longest(card.columns)];
+  const largest = Math.max(...card.values.flat().map(Math.abs), 1e-12);
+  const drawing = microtome.svg('svg', {
+    viewBox: `0 0 ${left + cell * card.columns.length + 4} ${top + cell * card.rows.length + 4}`, class: 'chart heat', role: 'img',
+    'aria-label': `${card.title}: ${card.row_label} by ${card.column_label}`,
+  });
+  card.rows.forEach((name, row) => {
+    drawing.append(microtome.svg('text', { x: left - 5, y: top + cell * (row + 0.5) + 4, 'text-anchor': 'end' }, name));
+    card.columns.forEach((other, column) => {
+      const value = card.values[row][column];
+      const title = microtome.svg('title', {}, `${name} → ${other}: ${microtome.number(value)}`);
+      drawing.append(microtome.svg('rect', { x: left + cell * column, y: top + cell * row, width: cell - 1, height: cell - 1, fill: microtome.colour(Math.abs(value) / largest) }, title));
+      if (cell >= 26 && value >= 0.005) {
+        drawing.append(microtome.svg('text', { x: left + cell * (column + 0.5), y: top + cell * (row + 0.5) + 3, 'text-anchor': 'middle', class: value / largest > 0.55 ? 'on-light' : 'on-dark' }, value >= 0.995 ? '1' : value.toFixed(2).slice(1)));
+      }
+    });
+  });
+  card.columns.forEach((name, column) => drawing.append(microtome.svg('text', { transform: `translate(${left + cell * (column + 0.5) + 4} ${top - 6}) rotate(-60)` }, name)));
+  return drawing;
+};

@@ -1,0 +1,33 @@
+// A unit page: everything about one channel, in sections.
+
+microtome.SECTIONS = ['sees', 'dreams', 'made of', 'feeds', 'numbers'];
+
+microtome.unitPage = async (name, unit) => {
+  const network = await microtome.load('network');
+  const layer = await microtome.layer(name);
+  if (!(unit >= 0 && unit < layer.about.units)) throw new Error(`Layer ${name} has units 0 to ${layer.about.units - 1}, not ${unit}.`);
+  const headline = layer.unitCards.filter((card) => card.section === 'headline');
+  const step = (other, text, rel) => (other >= 0 && other < layer.about.units
+    ? microtome.element('a', { href: microtome.unitLink(name, other), rel }, text) : null);
+  const sections = microtome.SECTIONS.map((section) => [section, layer.unitCards.filter((card) => card.section === section)])
+    .filter(([, cards]) => cards.length);
+  document.getElementById('page').replaceChildren(
+    microtome.element('section', { class: 'headline' },
+      microtome.element('h1', {}, `${name}:${unit}`),
+      microtome.element('p', { class: 'facts' }, headline.map((card) => card.lines[unit]).filter(Boolean).join(' · ')),
+      microtome.element('p', { class: 'steps' }, step(unit - 1, `← ${unit - 1}`, 'prev'),
+        microtome.element('a', { href: microtome.layerLink(name) }, 'all units of this layer'), step(unit + 1, `${unit + 1} →`, 'next'))),
+    ...sections.map(([section, cards]) => microtome.element('section', { class: 'unit-section', 'aria-label': section },
+      microtome.element('h2', {}, section),
+      microtome.element('div', { class: 'cards' }, ...cards.map((card) => microtome.card(network, card, unit)),
+        section === 'numbers' ? microtome.unitNumbers(layer, unit) : null))));
+};
+
+microtome.unitNumbers = (layer, unit) => {
+  const rows = layer.columns.map((column) => microtome.element('tr', {}, microtome.element('th', { scope: 'row' }, column.name),
+    microtome.element('td', { class: 'figure' }, microtome.number(column.values[layer.place][unit], column.kind)),
+    microtome.element('td', { class: 'how' }, column.how)));
+  return microtome.element('article', { class: 'card' }, microtome.element('h3', {}, 'All its numbers'),
+    microtome.element('p', { class: 'how' }, 'One row a measured quantity.'),
+    microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'All its numbers' }, microtome.element('table', {}, microtome.element('tbody', {}, ...rows))));
+};

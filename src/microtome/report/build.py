@@ -1,0 +1,76 @@
+"""Write a run as a folder of pages: index.html, one style sheet, one script, and data a file per layer.
+
+A page opened from disk may not fetch, so data are wrapped as scripts that hand themselves to the page.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..cards import Card, Finding
+from ..run import Run
+from ..store import write_bytes
+from .encode import encode_card, encode_column
+
+# Joined in this order into one script.
+SCRIPTS = ("data", "format", "pictures", "charts", "cards", "network", "layer", "unit", "main")
+
+
+def build_report(run: Run, out: Path) -> Path:
+    """Write the pages of a run into `out` and return the path of index.html."""
+    results = run.results
+    layers = [layer["name"] for layer in run.info["layers"]]
+    cards = [card for result in results.values() for card in result.cards()]
+    columns = [encode_column(column, layers) for result in results.values() for column in result.columns()]
+    findings = sorted(
+        (finding for result in results.values() for finding in result.findings()), key=lambda f: -f.weight
+    )
+    if out.resolve() != run.folder.resolve() and (run.folder / "images").exists():
+        shutil.copytree(run.folder / "images", out / "images", dirs_exist_ok=True)
+    data = out / "data"
+    network = {
+        "info": run.info,
+        "images": run.image_index if (run.folder / "images" / "index.json").exists() else None,
+        "columns": columns,
+        "cards": [encode_card(card, data / f"network-{n}") for n, card in enumerate(_scoped(cards, ""))],
+        "analyses": {name: run.registry[name].question for name in results},
+    }
+    _write_data(data / "network.js", "network", network)
+    for place, layer in enumerate(layers):
+        chosen = [encode_card(card, data / f"layer-{place}-{n}") | {"per_unit": card.per_unit}
+                  for n, card in enumerate(_scoped(cards, layer))]  # fmt: skip
+        _write_data(data / f"layer-{place}.js", f"layer-{place}", chosen)
+    _write_assets(out / "assets")
+    write_bytes(out / "index.html", _first_page(run, findings).encode())
+    return out / "index.html"
+
+
+def _scoped(cards: list[Card], layer: str) -> Iterator[Card]:
+    return (card for card in cards if card.layer == layer)
+
+
+def _write_data(path: Path, name: str, content: Any) -> None:
+    text = json.dumps(content, separators=(",", ":"), default=str).replace("</", "<\\/")
+    write_bytes(path, f"microtome.receive({json.dumps(name)}, {text});\n".encode())
+
+
+def _write_assets(folder: Path) -> None:
+    ours = resources.files("microtome.report") / "assets"
+    joined = "\n".join((ours / f"{name}.js").read_text() for name in SCRIPTS)
+    write_bytes(folder / "report.js", f"'use strict';\nconst microtome = {{}};\n{joined}".encode())
+    write_bytes(folder / "report.css", (ours / "report.css").read_bytes())
+
+
+def _first_page(run: Run, findings: list[Finding]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("microtome.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    info = run.info
+    questions = {name: run.registry[name].question for name in run.names}
+    return environment.get_template("index.html").render(info=info, findings=findings, questions=questions)

@@ -1,0 +1,87 @@
+"""Cards as the page reads them: plain JSON, and sprite sheets for pictures."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Table, Text, Units
+from ..figures import sheet
+from ..run import webp
+from ..store import write_bytes
+
+DIGITS = 4  # significant digits of a number on the page
+
+
+def encode_card(card: Card, sprites: Path) -> dict[str, Any]:
+    """One card as JSON; pictures go into a sprite sheet named `sprites`.webp."""
+    content = ENCODERS[type(card.content)](card.content, sprites)
+    about: dict[str, Any] = {"title": card.title, "how": card.how_to_read, "control": card.control}
+    if card.per_unit:
+        about |= {"section": card.section, "telling": card.telling}
+    return about | content
+
+
+def encode_column(column: Column, layers: list[str]) -> dict[str, Any]:
+    """One column as JSON, values by layer in the order of `layers`; null for a layer without."""
+    values = [numbers(column.values[layer]) if layer in column.values else None for layer in layers]
+    return {"name": column.name, "how": column.how_to_read, "good": column.good, "kind": column.kind, "values": values}
+
+
+def numbers(values: Any) -> Any:
+    """Arrays as nested lists, numbers rounded to a few significant digits, what is no number as null."""
+    if isinstance(values, np.ndarray):
+        return numbers(values.tolist())
+    if isinstance(values, (list, tuple)):
+        return [numbers(value) for value in values]
+    if isinstance(values, float):
+        return float(f"{values:.{DIGITS}g}") if math.isfinite(values) else None
+    return values
+
+
+def _text(content: Text, _sprites: Path) -> dict[str, Any]:
+    return {"kind": "text", "lines": list(content.lines)}
+
+
+def _table(content: Table, _sprites: Path) -> dict[str, Any]:
+    rows = [numbers(row) for row in content.rows]
+    return {"kind": "table", "header": list(content.header), "rows": rows, "links": list(content.links)}
+
+
+def _crops(content: Crops, _sprites: Path) -> dict[str, Any]:
+    return {"kind": "crops", "index": content.index.tolist(), "boxes": content.boxes.tolist(),
+            "captions": content.captions.tolist()}  # fmt: skip
+
+
+def _pictures(content: Pictures, sprites: Path) -> dict[str, Any]:
+    *lead, each, height, width, _ = content.pixels.shape
+    flat = content.pixels.reshape(-1, height, width, 3)
+    columns = max(1, math.ceil(math.sqrt(len(flat) * height / width)))
+    path = sprites.with_suffix(".webp")
+    write_bytes(path, webp(sheet(flat, columns, gap=0), lossless=True))
+    return {"kind": "pictures", "sprite": path.name, "height": height, "width": width, "columns": columns,
+            "each": each, "captions": list(content.captions), "crisp": content.crisp}  # fmt: skip
+
+
+def _chart(content: Chart, _sprites: Path) -> dict[str, Any]:
+    series = [{"name": name, "y": numbers(y)} for name, y in content.series]
+    return {"kind": content.kind, "x": numbers(content.x), "series": series, "x_label": content.x_label,
+            "y_label": content.y_label, "band": numbers(content.band)}  # fmt: skip
+
+
+def _heat(content: Heat, _sprites: Path) -> dict[str, Any]:
+    return {"kind": "heat", "values": numbers(content.values), "rows": list(content.rows),
+            "columns": list(content.columns), "row_label": content.row_label, "column_label": content.column_label,
+            "signed": content.signed}  # fmt: skip
+
+
+def _units(content: Units, _sprites: Path) -> dict[str, Any]:
+    return {"kind": "units", "layer": content.layer, "unit": content.unit.tolist(), "value": numbers(content.value),
+            "label": content.value_label}  # fmt: skip
+
+
+ENCODERS: dict[type, Callable[[Any, Path], dict[str, Any]]] = {
+    Text: _text, Table: _table, Crops: _crops, Pictures: _pictures, Chart: _chart, Heat: _heat, Units: _units,
+}  # fmt: skip

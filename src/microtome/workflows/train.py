@@ -1,0 +1,88 @@
+"""Train a zoo network on an image source and keep its weights."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..api import open_images
+from ..errors import BadModel
+from ..formulas.proportions import wilson_interval
+from ..images import Images
+from ..network.open import Model, open_model
+from ..network.training import Recipe, Trained, accuracy, train
+from ..network.untouched import choose_device
+from ..network.zoo import ZOO
+from ..progress import Progress
+from ..store import write_bytes
+
+HELD_OUT = 0.25  # of a source that brings no test set
+VALIDATION = 0.1  # of the training images, to choose the best epoch with
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A trained network, what it was tested on, and how well it does there."""
+
+    model: Model
+    held_out: Images
+    trained: Trained
+    accuracy: float
+    interval: tuple[float, float]
+
+
+def train_zoo(
+    source: str,
+    images: str | Path,
+    recipe: Recipe,
+    *,
+    test: str | Path | None = None,
+    out: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Train `zoo:NAME`, test it on images that neither training nor the choice of the best epoch has seen.
+
+    Raises: BadModel, BadImages.
+    """
+    scheme, _, name = source.partition(":")
+    if scheme != "zoo" or name not in ZOO:
+        raise BadModel(f"{source!r} cannot be trained", f"Trained are: {', '.join(f'zoo:{n}' for n in ZOO)}",
+                       "Train other networks with your own script and look at them with `microtome look`")  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = dataclasses.replace(open_model(source), module=ZOO[name].build(), weights="trained here")
+    learning, held_out = _parts(model, images, test)
+    validation, fitted = learning.split("validation", VALIDATION, recipe.seed)
+    place = choose_device(model.module, device)
+    trained = train(model.module, fitted, validation, model.preprocessing, recipe, device=place, progress=progress)
+    share = accuracy(model.module, held_out, model.preprocessing, place)
+    model.module.cpu()
+    if out is not None:
+        save_weights(model, out, recipe, share)
+    low, high = wilson_interval(np.array(round(share * len(held_out))), np.array(len(held_out)))
+    return TrainedModel(
+        model=model, held_out=held_out, trained=trained, accuracy=share, interval=(float(low), float(high))
+    )
+
+
+def _parts(model: Model, images: str | Path, test: str | Path | None) -> tuple[Images, Images]:
+    learning = open_images(images, model, split="train")
+    if test is not None:
+        return learning, open_images(test, model)
+    if str(images).startswith("mnist:"):
+        return learning, open_images(images, model, split="test")
+    held_out, rest = learning.split("held-out", HELD_OUT)
+    return rest, held_out
+
+
+def save_weights(model: Model, out: Path, recipe: Recipe, share: float) -> None:
+    """Write a .safetensors file; how it was trained stands in its metadata."""
+    from safetensors.torch import save
+
+    state = {name: tensor.contiguous() for name, tensor in model.module.state_dict().items()}
+    about = {"source": model.source, "recipe": json.dumps(dataclasses.asdict(recipe)), "accuracy": f"{share:.4f}"}
+    write_bytes(out, save(state, metadata=about))

@@ -1,0 +1,90 @@
+"""Out of memory a pass starts again with half the batch; the answer is the same."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from microtome.errors import RunFailed
+from microtome.network.measure import Probe, measure
+from microtome.network.untouched import untouched
+from microtome.statistics import Moments
+from toys import Plain, noise, opened, seeded, seen
+
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    torch.OutOfMemoryError("no words"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    MemoryError(),
+]
+
+
+class Hungry(nn.Module):
+    """Raises for batches of more than `most` images, in the middle of the network."""
+
+    def __init__(self, most: int, error: BaseException) -> None:
+        super().__init__()
+        self.body, self.most, self.error, self.sizes = Plain(), most, error, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(len(x))
+        x = self.body.act(self.body.conv1(x))
+        if len(x) > self.most:
+            raise self.error
+        return self.body.fc(self.body.conv2(x).amax((2, 3)))
+
+
+def hungry(most: int, error: BaseException) -> Hungry:
+    module = seeded(Hungry, 99, error)
+    return opened(module), module
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "torch", "cpu", "python"])
+def test_a_batch_that_does_not_fit_is_halved_and_the_answer_stays(error) -> None:
+    model, module = hungry(99, error)
+    images = noise(model)
+    expected = seen(model, images, "body.conv1", "amax", batch_size=10)
+    module.most, module.sizes = 4, []
+    found = seen(model, images, "body.conv1", "amax", batch_size=10)
+    assert module.sizes == [10, 5, 3, 3, 3, 1]
+    for (values,), (known,) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(values, known, atol=1e-6)
+
+
+def test_no_image_is_counted_twice_when_memory_runs_out_in_a_later_batch() -> None:
+    model, module = hungry(99, MemoryError())
+    images, probe = noise(model), Probe((model.sites.address("body.conv2"),), Moments())
+
+    class Filling(list):
+        def append(self, size: int) -> None:
+            super().append(size)
+            module.most = 0 if len(self) == 2 else 99  # the second batch fails, once
+
+    module.sizes = Filling()
+    with untouched(model.module):
+        (found,) = measure(model, images, [probe], batch_size=4)
+        assert list(module.sizes) == [4, 4, 2, 2, 2, 2, 2]
+    assert found.compute().count == len(images) * 5 * 5
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "torch", "cpu", "python"])
+def test_one_image_that_does_not_fit_fails_the_run(error) -> None:
+    model, module = hungry(99, error)
+    images, _ = noise(model), model.sites
+    module.most = 0
+    with pytest.raises(RunFailed) as caught:
+        seen(model, images, "amax", batch_size=3)
+    assert caught.value.given == "One image alone needs more memory than there is"
+    assert caught.value.allowed == "A batch holds one image or more"
+    assert caught.value.next_step == "Measure fewer sites at once or use a machine with more memory"
+    assert caught.value.__cause__ is error
+    assert caught.value.exit_code == 1
+
+
+def test_any_other_error_of_the_network_is_raised_at_once() -> None:
+    model, module = hungry(99, RuntimeError("a bug of mine"))
+    images, _ = noise(model), model.sites
+    module.most, module.sizes = 4, []
+    with pytest.raises(RuntimeError, match="a bug of mine"):
+        seen(model, images, "amax", batch_size=10)
+    assert module.sizes == [10]

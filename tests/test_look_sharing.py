@@ -1,0 +1,133 @@
+"""Equal requests are measured once, passes that agree share one walk over the images, and typos cost nothing."""
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import microtome as mt
+from microtome.analysis import Analysis, Pass, Steps, at, each
+from microtome.errors import UnknownName
+from microtome.image_sources import open_images
+from microtome.look import Look
+from microtome.network.open import Model
+from microtome.statistics import Moments
+from microtome.statistics.statistic import Accumulator, Batch
+from sketches import Sketch, SketchResult
+from toys import prepared
+
+
+def negative_log(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.nll_loss(outputs, labels, reduction="none")
+
+
+@pytest.fixture(scope="module")
+def digits() -> mt.Specimen:
+    model = mt.open_model("zoo:simpleconvnet")
+    return mt.Specimen(model=model, images=open_images("digits", model.preprocessing).limit(20))
+
+
+class Counting:
+    """Counts the images that go through a network, and how often a statistic is fed."""
+
+    def __init__(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.images, self.updates = 0, 0
+        _ = model.sites
+        self.handle = model.module.register_forward_pre_hook(self._count)
+        update = Accumulator.update
+
+        def counted(accumulator: Accumulator, batch: Batch, *tensors: Tensor) -> None:
+            self.updates += 1
+            update(accumulator, batch, *tensors)
+
+        monkeypatch.setattr(Accumulator, "update", counted)
+        # the guess of how long a pass takes runs a few images of its own
+        monkeypatch.setattr(Look, "_say_estimate", lambda *_: None)
+
+    def _count(self, _module: object, args: tuple[Tensor, ...]) -> None:
+        self.images += len(args[0])
+
+
+def asking(name: str, **options: Any) -> Analysis:
+    """An analysis of one pass that asks for the moments of conv2 and of the output."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Asking(Sketch):
+        def steps(self, specimen: mt.Specimen) -> Steps:
+            answers = yield Pass(some=each(["conv2", "log_softmax"], Moments()), **options)
+            return SketchResult(found={site: answer.mean for site, answer in answers["some"].items()})
+
+    Asking.name = name
+    return Asking()
+
+
+@pytest.fixture
+def counting(digits, monkeypatch):
+    counter = Counting(digits.model, monkeypatch)
+    yield counter
+    counter.handle.remove()
+
+
+EDIT = mt.Edit.silence("conv1", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "passes", "updates"),
+    [
+        ([{}, {}], 1, 2),
+        ([{"under": [EDIT]}, {"under": [mt.Edit.silence("conv1", 0)]}], 1, 2),
+        ([{}, {"under": [EDIT]}], 2, 4),
+        ([{}, {"loss": negative_log}, {"loss": negative_log}], 2, 4),
+    ],
+    ids=["equal", "equal edits", "edit and none", "loss and none"],
+)
+def test_equal_requests_are_measured_once_and_share_one_forward_pass(
+    digits, counting, options, passes, updates
+) -> None:
+    outcome = Look(digits, batch_size=20).run([asking(f"a{i}", **given) for i, given in enumerate(options)])
+    assert (outcome.passes, counting.images, counting.updates) == (passes, passes * 20, updates)
+    for one, other in zip(options[:-1], options[1:], strict=True):
+        if one == other:
+            first, last = (outcome.results[f"a{options.index(given)}"].found for given in (one, other))
+            assert all(np.array_equal(first[site], last[site]) for site in first)
+
+
+@pytest.mark.parametrize(
+    "measures",
+    [
+        {"a": at("conv2x", Moments())},
+        {"a": each(["conv1", "fc6"], Moments())},
+        {"a": at("conv1", Moments()), "under": [mt.Edit.silence("konv1", 0)]},
+    ],
+)
+def test_a_typo_in_a_site_costs_no_forward_pass_of_any_analysis(digits, counting, measures) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Typo(Sketch):
+        name = "typo"
+
+        def steps(self, specimen: mt.Specimen) -> Steps:
+            yield Pass(**measures)
+            return SketchResult(found={})
+
+    with pytest.raises(UnknownName, match="Did you mean '(conv2|fc4|fc5|conv1)'"):
+        Look(digits).run([asking("fine"), Typo()])
+    assert counting.images == 0
+
+
+def test_other_models_of_a_specimen_are_measured_and_come_back_as_they_were(digits) -> None:
+    other = mt.open_model("zoo:simpleconvnet_pruned")
+    other.module.train()
+    specimen = dataclasses.replace(digits, others={"pruned": other})
+    outcome = Look(specimen).run([asking("here"), asking("there", model="pruned")])
+    with torch.no_grad():
+        expected = copy.deepcopy(other.module).eval()(prepared(other, digits.images)).double().mean(0)
+    np.testing.assert_allclose(outcome.results["there"].found["log_softmax"], expected, atol=1e-6)
+    assert other.module.training
+    with pytest.raises(UnknownName, match="Model 'prunde' does not exist.*There are: pruned.*Did you mean 'pruned'"):
+        Look(specimen).run([asking("there", model="prunde")])

@@ -1,0 +1,173 @@
+"""Small networks, image sets and a statistic that keeps everything: what many tests share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+import microtome as mt
+from microtome.images import Images, wrap
+from microtome.network.measure import Probe, measure
+from microtome.network.open import Model
+from microtome.network.untouched import untouched
+from microtome.statistics import Accumulator, Arrays, Batch, Statistic
+from microtome.statistics.statistic import appended
+
+SIDE = 12  # pixels of a toy image
+
+
+class Plain(nn.Module):
+    """conv, batch norm, ReLU module, conv, functional ReLU, pool, linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.act = nn.ReLU()
+        self.conv2 = nn.Conv2d(4, 5, 3, stride=2)
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.bn(self.conv1(x)))
+        x = F.relu(self.conv2(x))
+        return self.fc(x.mean((2, 3)))
+
+
+class InPlace(nn.Module):
+    """Every ReLU and the addition overwrite their input; the ReLU module is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.act, self.fc = nn.ReLU(inplace=True), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.act(self.conv1(x))
+        x = self.conv2(skip)
+        x += skip
+        x = self.act(x)
+        return self.fc(F.relu_(x.mean((2, 3))))
+
+
+class Shared(nn.Module):
+    """One convolution under two names, called three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 3)
+        self.second = self.first
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        return self.head(self.first(x).amax((2, 3)))
+
+
+class Answers(nn.Module):
+    """Gives its logits inside a dictionary or a tuple, and caches a tensor as some networks do."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self.body, self.kind, self.cache = Plain(), kind, None
+
+    def forward(self, x: Tensor) -> object:
+        logits = self.body(x)
+        return {"out": logits, "aux": logits * 2} if self.kind is dict else (logits, [logits * 2])
+
+
+class Skip(nn.Module):
+    """A residual block whose skip goes through nn.Identity, which returns the very tensor it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.skip = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Identity()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        branch = self.skip(x)
+        return self.fc((self.conv(x) + branch).mean((2, 3)))
+
+
+class Tokens(nn.Module):
+    """Linear layers on (N, T, D): channels come last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.head = nn.Conv2d(3, 6, 4, stride=4), nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)  # (N, T, 6)
+        return self.head(torch.relu(self.mix(x)).mean(1))
+
+
+def seeded(build: type[nn.Module], *arguments: object) -> nn.Module:
+    """A module with weights that are the same every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build(*arguments).eval()
+
+
+def without_weights(name: str) -> nn.Module:
+    """A torchvision network full of zeros: what runs depends on no weight, and drawing weights takes seconds."""
+    with torch.device("meta"):
+        module = models.get_model(name, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
+    module.to_empty(device="cpu")
+    for tensor in module.state_dict().values():
+        tensor.zero_()
+    return module.eval()
+
+
+def opened(module: nn.Module, size: int = SIDE) -> Model:
+    """A module of three input channels as a Model whose preprocessing is only the scaling to -1..1."""
+    return mt.open_model(module, size=size, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def noise(model: Model, count: int = 10, classes: int = 3) -> Images:
+    """Images of random pixels with random labels, in the geometry of `model`."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (count, *model.preprocessing.size, 3), dtype=np.uint8)
+    pixels = pixels if model.preprocessing.channels == 3 else pixels[..., 0]
+    labels = np.arange(count) % classes
+    return wrap("noise", pixels, labels, [str(k) for k in range(classes)], model.preprocessing)
+
+
+def prepared(model: Model, images: Images) -> Tensor:
+    """What the network is given for all images at once."""
+    return model.preprocessing.normalise(torch.from_numpy(np.stack([images[i] for i in range(len(images))])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything(Statistic):
+    """All values of all images, as they were seen."""
+
+    def start(self) -> "EverythingAccumulator":
+        return EverythingAccumulator()
+
+
+class EverythingAccumulator(Accumulator):
+    """One array a tensor, in the order of the images; the answer is a list of them."""
+
+    def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
+        kept = {f"{place}": tensor.detach().cpu().numpy().copy() for place, tensor in enumerate(tensors)}
+        return {"index": batch.index, **kept}
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return appended(parts)
+
+    def compute(self) -> list[np.ndarray]:
+        order = np.argsort(self.seen["index"])
+        return [self.seen[name][order] for name in self.seen if name != "index"]
+
+
+def seen(
+    model: Model, images: Images, *places: str | Sequence[str], batch_size: int = 4, **options: object
+) -> list[list[np.ndarray]]:
+    """What `measure` sees at each place (a tuple of addresses is a place too): a list of arrays a place."""
+    groups = [(place,) if isinstance(place, str) else tuple(place) for place in places]
+    probes = [Probe(tuple(model.sites.address(text) for text in group), Everything()) for group in groups]
+    with untouched(model.module):
+        found = measure(model, images, probes, batch_size=batch_size, **options)
+    return [accumulator.compute() for accumulator in found]
