@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from microtome.analysis import Analysis, Result
 from microtome.cards import Card
 from microtome.figures import new_figure
-from microtome.look import Outcome
+from microtome.runner import Outcome
 from microtome.network.specimen import Specimen
 
 

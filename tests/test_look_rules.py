@@ -11,7 +11,7 @@ import torch
 import microtome as mt
 from microtome.analysis import Analysis, Jobs, Pass, Steps, at
 from microtome.errors import NotApplicable, RunFailed, UsageError
-from microtome.look import Look, Outcome
+from microtome.runner import Look, Outcome
 from microtome.statistics import Moments
 from sketches import Sketch, SketchResult
 from toys import InPlace, Plain, noise, opened, seeded

@@ -1,5 +1,6 @@
 """What a notebook calls: open, look, report. Thin; no science."""
 
+import dataclasses
 import shlex
 import sys
 import time
@@ -15,7 +16,7 @@ from .analysis import Analysis
 from .errors import UsageError
 from .image_sources import open_images as _open_images
 from .images import Images
-from .look import Look
+from .runner import Look
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
@@ -72,7 +73,7 @@ def _with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis
     try:
         return cls(**settings)
     except TypeError as error:
-        allowed = list(getattr(cls, "__dataclass_fields__", {}))
+        allowed = [item.name for item in dataclasses.fields(cls)]
         raise UsageError(
             f"Analysis {cls.name} does not take these settings: {', '.join(settings)}",
             f"Its settings are: {', '.join(allowed) or 'none'}", "`microtome analyses` shows them with their defaults",

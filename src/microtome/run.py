@@ -27,7 +27,7 @@ from .network.specimen import Specimen
 from .store import read_tree, write_bytes, write_json, write_tree
 
 if TYPE_CHECKING:
-    from .look import Outcome
+    from .runner import Outcome
 
 FORMAT = 1
 SHEET_SIDE = 1024  # pixels; larger sheets are slow to decode on phones

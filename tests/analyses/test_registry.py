@@ -8,7 +8,7 @@ import pytest
 import microtome as mt
 from microtome.analyses import BUILT_IN, choose, registry
 from microtome.errors import UnknownName, UsageError
-from microtome.look import Look
+from microtome.runner import Look
 from sketches import Announced
 from toys import Plain, opened, seeded
 

@@ -1,0 +1,124 @@
+"""The command line as a user types it."""
+
+import json
+
+import pytest
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import get_graph_node_names
+from typer.testing import CliRunner
+
+from microtome import cli
+from microtome.run import open_run
+
+
+@pytest.fixture
+def type_(capsys, monkeypatch):
+    """Type a command: exit code, standard output, standard error."""
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["microtome", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+            raise SystemExit(0)
+        said = capsys.readouterr()
+        return stop.value.code or 0, said.out, said.err
+
+    return run
+
+
+def test_help_names_every_command():
+    said = CliRunner().invoke(cli.app, ["--help"]).output
+    assert all(name in said for name in ("demo", "sites", "analyses", "look", "report", "train"))
+
+
+def test_sites_prints_the_names_of_torchvision(type_):
+    code, out, _ = type_("sites", "torchvision:resnet18", "--json")
+    names = [site["name"] for site in json.loads(out)["sites"]]
+    assert (code, names) == (0, get_graph_node_names(resnet18().eval())[1][1:])
+
+
+def test_sites_says_which_preprocessing_it_takes(type_):
+    _, out, _ = type_("sites", "zoo:resnet20", "layer1.0.*")
+    assert "mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225) (zoo entry resnet20)" in out
+
+
+def test_a_typo_in_a_site_is_answered_with_the_right_one(type_):
+    code, _, err = type_("sites", "zoo:resnet20", "layer1.0.conv7")
+    assert code == 2
+    assert "'layer1.0.conv7' does not exist" in err
+    assert "Did you mean 'layer1.0.conv" in err
+
+
+def test_an_unknown_scheme_is_refused_with_those_there_are(type_):
+    code, _, err = type_("sites", "torchvison:resnet18")
+    assert code == 2
+    assert "Model scheme 'torchvison' does not exist. There are: torchvision, zoo. Did you mean 'torchvision'?" in err
+
+
+def test_analyses_prints_questions_and_settings(type_):
+    _, out, _ = type_("analyses")
+    assert "activity: What makes each unit fire, and how often?" in out
+    assert "activity.k = 9" in out
+
+
+def test_look_writes_a_run_and_says_where_its_report_is(type_, tmp_path):
+    code, out, _ = type_("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", tmp_path / "run", "-q")
+    assert code == 0
+    assert out.splitlines()[-1] == f"Report: {tmp_path / 'run' / 'index.html'}"
+
+
+def test_look_prints_json_for_machines(type_, tmp_path):
+    words = ("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", tmp_path / "run", "--json", "--no-report")
+    found = json.loads(type_(*words)[1])
+    assert {"sentence", "number", "weight", "link", "control"} == set(found["findings"][0])
+
+
+def test_a_setting_changes_the_analysis(type_, tmp_path):
+    out = tmp_path / "run"
+    type_("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", out, "-q", "--set", "activity.k=4")
+    assert open_run(out)["activity"].top_index["conv1"].shape == (32, 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--set", "activity.n=4"), "does not take these settings: n. Its settings are: k, positions."),
+        (("--set", "activity"), "A setting is ANALYSIS.SETTING=VALUE"),
+        (("--analyses", "activty"), "Analysis 'activty' does not exist. There are: decisions"),
+        (("--plugin", "nowhere.py"), "There is no plugin file 'nowhere.py'"),
+    ],
+)
+def test_wrong_use_ends_with_code_2_and_says_what_is_right(type_, tmp_path, words, message):
+    code, _, err = type_("look", "zoo:simpleconvnet", "digits", "--limit", 9, "-o", tmp_path / "run", "-q", *words)
+    assert code == 2
+    assert message in err
+
+
+def test_a_folder_with_another_run_is_left_alone(type_, tmp_path):
+    type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report")
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    code, _, err = type_("look", "zoo:simpleconvnet", "digits", "--limit", 50, "-o", tmp_path / "run", "-q")
+    assert code == 2
+    assert "holds a run with other images. A run has one model and one image set. Choose another folder" in err
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(type_, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    code, _, err = type_("look", "zoo:simpleconvnet", "digits", "--limit", 9, "-o", tmp_path, "-q")
+    assert code == 2
+    assert "is not empty and no run. A run needs a folder of its own. Choose another folder" in err
+
+
+def test_train_writes_weights_that_look_can_open(type_, tmp_path):
+    weights = tmp_path / "net.safetensors"
+    code, out, _ = type_("train", "zoo:simpleconvnet_pruned", "digits", "--epochs", 1, "-o", weights, "-q")
+    assert code == 0
+    assert "images not seen in training" in out
+    assert type_("sites", f"zoo:simpleconvnet_pruned@{weights}")[0] == 0
+
+
+def test_a_report_can_be_written_again(type_, tmp_path):
+    type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report")
+    code, out, _ = type_("report", tmp_path / "run", "-o", tmp_path / "pages")
+    assert (code, out) == (0, f"Report: {tmp_path / 'pages' / 'index.html'}\n")
