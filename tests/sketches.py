@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from microtome.analysis import Analysis, Result
 from microtome.cards import Card
 from microtome.figures import new_figure
-from microtome.runner import Outcome
 from microtome.network.specimen import Specimen
+from microtome.runner import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from .images import Images, wrap
 from .preprocessing import Preprocessing
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+PARTS = frozenset(("train", "test", "val", "valid", "validation"))  # names of a data set's parts
 DIGITS_SIDE = 28  # scikit-learn's digits are 8 x 8; networks for handwritten digits take MNIST's size
 
 
@@ -89,7 +90,7 @@ def open_folder(folder: Path, preprocessing: Preprocessing, class_names: Sequenc
             return preprocessing.geometry(image)
 
     return Images(
-        source=folder.name, ids=tuple(names), labels=labels, class_names=tuple(class_names) or folders,
+        source=_short(folder), ids=tuple(names), labels=labels, class_names=tuple(class_names) or folders,
         shape=preprocessing.shape, read=read, labelling=labelling,
     )  # fmt: skip
 
@@ -124,6 +125,11 @@ def read_labels(names: Sequence[str], class_names: Sequence[str]) -> tuple[np.nd
 
 def _by_folder(names: Sequence[str], index: dict[str, int]) -> np.ndarray:
     return np.array([index[name.partition("/")[0]] for name in names], dtype=np.int64)
+
+
+def _short(folder: Path) -> str:
+    """A folder's name, with its parent's where the name alone says too little."""
+    return "/".join(folder.parts[-2:]) if folder.name in PARTS else folder.name
 
 
 def _plain(name: str) -> str:

@@ -14,7 +14,7 @@ from ..statistics import Extremes, Firing, Histogram, Moments, Quantiles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONSTANT = 1e-6  # a standard deviation below this share of the layer's median counts as none
+ROUNDING = 1e-2  # a standard deviation below this share of the mean may be rounding of sums in float32
 CERTAIN = 3  # of n images, an event of probability above 3 / n is missed with at most 5% ("rule of three")
 
 ByLayer = dict[str, np.ndarray]
@@ -64,7 +64,7 @@ class ActivityResult(Result):
         return [
             Column(name="active", values=self.active, kind="share", how_to_read="Share of positions above zero."),
             Column(name="dead", values=self.dead, kind="flag", good="low",
-                   how_to_read=f"Never above zero, or constant, on {self.images:,} images."),
+                   how_to_read=f"Constant on {self.images:,} images; behind a rectifier: never above zero."),
             Column(name="mean", values=self.mean, how_to_read="Mean activation where the unit is read."),
             Column(name="std", values=self.std, good="high",
                    how_to_read="Standard deviation over images and positions: how much the unit varies."),
@@ -164,11 +164,16 @@ def _summarise(specimen: Specimen, layer: str, answers: dict[str, Any]) -> dict[
     """All numbers of one layer, by the names of the result's fields."""
     read = specimen.sites[layer].read or layer
     got = {name: by_layer[layer] for name, by_layer in answers.items()}
-    share, std = got["firing"].share, got["moments"].std
-    dead = (share == 0) | (std <= CONSTANT * np.median(std))
+    share, std, largest = got["firing"].share, got["moments"].std, got["firing"].largest
+    low, high = got["histogram"].low, got["histogram"].high
+    # rounded sums leave a constant unit some deviation, so its values are compared too
+    constant = (low == high) & (high == largest) & (std <= ROUNDING * np.abs(got["moments"].mean))
+    # behind a rectifier a dead unit is never above zero; before a sum, negative values count too
+    rectified = bool((low >= 0).all())
+    dead = constant | (rectified & (share == 0))
     out: dict[str, Any] = {
-        "mean": got["moments"].mean, "std": std, "active": share, "largest": got["firing"].largest, "dead": dead,
-        "low": got["histogram"].low, "high": got["histogram"].high, "counts": got["histogram"].counts,
+        "mean": got["moments"].mean, "std": std, "active": share, "largest": largest, "dead": dead,
+        "low": low, "high": high, "counts": got["histogram"].counts,
     }  # fmt: skip
     for kind in ("top", "lower"):
         # of a dead unit no image is the strongest: showing one would be showing nothing

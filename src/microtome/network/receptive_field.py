@@ -17,52 +17,13 @@ from torch import Tensor, nn
 from .calls import Call, Following, Listener, first_tensor
 from .sites import Sites
 
-ELEMENT_WISE = frozenset(
-    [
-        "Relu",
-        "Threshold",
-        "Hardtanh",
-        "Clamp",
-        "ClampMin",
-        "ClampMax",
-        "LeakyRelu",
-        "Elu",
-        "Gelu",
-        "Silu",
-        "Mish",
-        "Sigmoid",
-        "Tanh",
-        "Softplus",
-        "Hardswish",
-        "Hardsigmoid",
-        "Mul",
-        "Add",
-        "Sub",
-        "Div",
-        "Neg",
-        "Pow",
-        "Exp",
-        "Log",
-        "Sqrt",
-        "Abs",
-        "NativeBatchNorm",
-        "CudnnBatchNorm",
-        "BatchNorm",
-        "NativeDropout",
-        "Clone",
-        "Cat",
-        "Alias",
-        "ToCopy",
-        "Contiguous",
-        "PreluKernel",
-        "Maximum",
-        "Minimum",
-        "Where",
-        "Identity",
-        "View_as",
-        "LogSigmoidForward",
-    ]
-)
+ELEMENT_WISE = frozenset([
+    "Relu", "Threshold", "Hardtanh", "Clamp", "ClampMin", "ClampMax", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish",
+    "Sigmoid", "Tanh", "Softplus", "Hardswish", "Hardsigmoid", "Mul", "Add", "Sub", "Div", "Neg", "Pow", "Exp",
+    "Log", "Sqrt", "Abs", "NativeBatchNorm", "CudnnBatchNorm", "BatchNorm", "NativeDropout", "Clone", "Cat",
+    "Alias", "ToCopy", "Contiguous", "PreluKernel", "Maximum", "Minimum", "Where", "Identity", "View_as",
+    "LogSigmoidForward",
+])  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,36 +16,11 @@ from .calls import Call, Following, Listener, first_tensor, tensors_in
 # Operations that change each channel by itself: a unit is read behind the last of them.
 PER_CHANNEL_MODULES = (nn.modules.batchnorm._BatchNorm, nn.PReLU)
 MIXING_ACTIVATIONS = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.GLU, nn.MultiheadAttention)
-PER_CHANNEL_FUNCTIONS = frozenset(
-    [
-        "relu",
-        "relu_",
-        "relu6",
-        "hardtanh",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "sigmoid",
-        "tanh",
-        "hardswish",
-        "hardsigmoid",
-        "mish",
-        "softplus",
-        "prelu",
-        "rrelu",
-        "threshold",
-        "clamp",
-        "clamp_",
-        "sigmoid_",
-        "tanh_",
-        "batch_norm",
-        "softsign",
-        "logsigmoid",
-    ]
-)
+PER_CHANNEL_FUNCTIONS = frozenset([
+    "relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "tanh",
+    "hardswish", "hardsigmoid", "mish", "softplus", "prelu", "rrelu", "threshold", "clamp", "clamp_", "sigmoid_",
+    "tanh_", "batch_norm", "softsign", "logsigmoid",
+])  # fmt: skip
 PARAMETRIC_MODULES = (nn.modules.conv._ConvNd, nn.Linear)
 PARAMETRIC_FUNCTIONS = frozenset(
     ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear"]

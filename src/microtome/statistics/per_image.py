@@ -23,6 +23,7 @@ class PerImage:
         flat = tensor.detach().flatten(2) if tensor.ndim > 2 else tensor.detach().unsqueeze(-1)  # (N, C, P)
         self.flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
         self._hashes, self._scratch = hashes, scratch
+        self._samples: dict[tuple[int, bytes], np.ndarray] = {}
 
     @property
     def positions(self) -> int:
@@ -72,7 +73,11 @@ class PerImage:
 
     def place(self, images: np.ndarray) -> np.ndarray:
         """Flat positions (n, C) of the largest values (the first of equal ones) of n chosen images, int64."""
-        return self._chosen(images).max(2)[1].cpu().numpy()
+        if len(images) == len(self.flat):
+            return self.flat.max(2)[1].cpu().numpy()
+        buffer = self._buffer()[: len(images)]
+        chosen = torch.index_select(self.flat, 0, torch.from_numpy(images).to(self.flat.device), out=buffer)
+        return chosen.max(2)[1].cpu().numpy()
 
     def place_of(self, image: np.ndarray, channel: np.ndarray) -> np.ndarray:
         """Flat positions (M,) of the largest values of M chosen (image, channel) pairs."""
@@ -81,18 +86,18 @@ class PerImage:
 
     def sample(self, images: np.ndarray, count: int) -> np.ndarray:
         """Values (n, C, count) of n chosen images at positions drawn from a hash of each image's id."""
+        key = (count, images.tobytes())
+        if key not in self._samples:
+            self._samples[key] = self._draw(images, count)
+        return self._samples[key]
+
+    def _draw(self, images: np.ndarray, count: int) -> np.ndarray:
         draws = self._hashes[images][:, None] + np.arange(1, count + 1, dtype=np.uint64)[None, :] * MIX
         draws = (draws ^ (draws >> np.uint64(31))) * MIX
         where = torch.from_numpy(((draws >> np.uint64(33)) % np.uint64(self.positions)).astype(np.int64))  # (n, count)
         where = where.to(self.flat.device)[:, None, :]
-        chosen = self._chosen(images)
-        return chosen.gather(2, where.expand(-1, chosen.shape[1], -1)).cpu().numpy()
-
-    def _chosen(self, images: np.ndarray) -> Tensor:
-        """The tensor of some images; a view where all are chosen."""
-        if len(images) == len(self.flat):
-            return self.flat
-        return self.flat[torch.from_numpy(images).to(self.flat.device)]
+        channels = torch.arange(self.flat.shape[1], device=self.flat.device)[None, :, None]
+        return self.flat[torch.from_numpy(images).to(self.flat.device)[:, None, None], channels, where].cpu().numpy()
 
 
 def _summed(values: Tensor) -> np.ndarray:

@@ -13,8 +13,8 @@ from torch import Tensor
 import microtome as mt
 from microtome.analysis import Jobs, Pass, Steps, at
 from microtome.image_sources import open_images
-from microtome.runner import Look
 from microtome.network.open import Model
+from microtome.runner import Look
 from microtome.statistics.statistic import Accumulator, Arrays, Batch, Statistic, added
 from sketches import Sketch, SketchResult, found_by
 from toys import Everything

@@ -15,8 +15,8 @@ import microtome as mt
 from microtome.analysis import Analysis, Pass, Steps, at, each
 from microtome.errors import UnknownName
 from microtome.image_sources import open_images
-from microtome.runner import Look
 from microtome.network.open import Model
+from microtome.runner import Look
 from microtome.statistics import Moments
 from microtome.statistics.statistic import Accumulator, Batch
 from sketches import Sketch, SketchResult

@@ -1,0 +1,201 @@
+"""What every registered analysis must keep, on networks and images of all kinds."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import microtome as mt
+from microtome.analyses import registry
+from microtome.analysis import Analysis, Result
+from microtome.cards import Card, Chart, Crops, Pictures, Table, Text, Units, card_link, layer_link
+from microtome.runner import Outcome
+from microtome.store import read_tree, write_tree
+from subjects import SUBJECTS, looked
+
+NAMES = list(registry())
+
+
+# classes cannot be spoken of without labels
+SKIPPED = {("unlabelled", "decisions"), ("unlabelled", "preferences")}
+PAIRS = [pair for pair in itertools.product(SUBJECTS, NAMES) if pair not in SKIPPED]
+
+
+@functools.cache
+def outcome_of(subject: str) -> tuple[mt.Specimen, Outcome]:
+    specimen = SUBJECTS[subject]()
+    return specimen, looked(specimen, batch_size=8)
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def found(request) -> tuple[mt.Specimen, Result]:
+    """A specimen, and what one analysis found in it."""
+    subject, name = request.param
+    specimen, outcome = outcome_of(subject)
+    return specimen, outcome.results[name]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality of nested values that takes NaN for equal to itself."""
+    if dataclasses.is_dataclass(one):
+        return type(one) is type(other) and same(vars(one), vars(other))
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, tuple | list):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray):
+        alike = one.dtype == other.dtype and one.shape == other.shape
+        return alike and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    return one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(other))
+
+
+def arrays_of(card: Card) -> list[np.ndarray | tuple[str, ...]]:
+    """What has one entry a unit on a unit card."""
+    content = card.content
+    if isinstance(content, Text):
+        return [content.lines]
+    if isinstance(content, Crops):
+        return [content.index, content.boxes, *([content.captions] if content.captions.size else [])]
+    if isinstance(content, Pictures):
+        return [content.pixels]
+    if isinstance(content, Chart):
+        return [values for _, values in content.series] + ([content.x] if content.x.ndim > 1 else [])
+    assert isinstance(content, Units), type(content)
+    return [content.unit, content.value]
+
+
+@pytest.mark.parametrize("cls", registry().values(), ids=NAMES)
+def test_settings_are_frozen_keyword_only_and_explained(cls: type[Analysis]) -> None:
+    parameters = cls.__dataclass_params__
+    assert parameters.frozen
+    for field in dataclasses.fields(cls):
+        assert field.kw_only
+        assert field.default is not dataclasses.MISSING
+        assert field.metadata["help"].strip()
+
+
+@pytest.mark.parametrize("cls", registry().values(), ids=NAMES)
+def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
+    assert cls.question.endswith("?")
+    assert cls.name.isidentifier()
+    assert issubclass(cls.result, Result)
+    assert all(name in NAMES for name in cls.requires)
+
+
+def test_a_result_cannot_be_changed(found) -> None:
+    result = found[1]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(result, dataclasses.fields(result)[0].name, 0)
+
+
+def test_a_result_comes_back_from_a_file_as_it_went_in(found, tmp_path: Path) -> None:
+    result = found[1]
+    write_tree(tmp_path / "result", result.to_state())
+    again = type(result).from_state(read_tree(tmp_path / "result"))
+    assert same(again, result)
+    for part in ("cards", "findings", "columns"):
+        assert same(getattr(again, part)(), getattr(result, part)()), part
+
+
+def test_a_finding_has_a_sentence_a_number_a_weight_and_a_control(found) -> None:
+    result = found[1]
+    for finding in result.findings():
+        assert finding.sentence
+        assert finding.control
+        assert math.isfinite(finding.number)
+        assert 0 <= finding.weight <= 1
+        assert "nan" not in finding.sentence + finding.control
+
+
+def test_links_lead_to_layers_and_cards_that_are_there(found) -> None:
+    result = found[1]
+    cards = {card_link(card.title) for card in result.cards() if not card.layer}
+    layers = {layer_link(site.name) for site in found[0].layers}
+    tables = [card.content for card in result.cards() if isinstance(card.content, Table)]
+    links = [finding.link for finding in result.findings()] + [link for table in tables for link in table.links if link]
+    assert {link.partition("?")[0] for link in links} <= cards | layers
+
+
+def test_a_card_says_how_to_read_it(found) -> None:
+    for card in found[1].cards():
+        if card.section != "headline":
+            assert card.title
+            assert card.how_to_read.endswith((".", "?")), card.title
+        assert not card.per_unit or card.layer
+
+
+def test_cards_of_units_have_one_entry_a_unit(found) -> None:
+    units = {site.name: site.units for site in found[0].layers}
+    for card in found[1].cards():
+        if card.per_unit:
+            assert [len(array) for array in arrays_of(card)] == [units[card.layer]] * len(arrays_of(card)), card.title
+
+
+def test_tables_have_as_many_cells_as_headers_and_as_many_links_as_rows(found) -> None:
+    for card in found[1].cards():
+        if isinstance(card.content, Table):
+            assert {len(row) for row in card.content.rows} <= {len(card.content.header)}
+            assert len(card.content.links) in (0, len(card.content.rows))
+
+
+def test_columns_have_one_value_a_unit_of_their_layers_and_a_name_of_their_own(found) -> None:
+    units = {site.name: site.units for site in found[0].layers}
+    columns = found[1].columns()
+    for column in columns:
+        assert {layer: len(values) for layer, values in column.values.items()}.items() <= units.items()
+        assert column.how_to_read.endswith(".")
+    assert len({column.name for column in columns}) == len(columns)
+
+
+def test_crops_show_images_that_are_there_within_their_borders(found) -> None:
+    specimen = found[0]
+    for card in found[1].cards():
+        if isinstance(card.content, Crops):
+            index, boxes = card.content.index, card.content.boxes
+            assert boxes.shape == (*index.shape, 4)
+            assert ((index >= -1) & (index < len(specimen.images))).all()
+            top, left, bottom, right = np.moveaxis(boxes, -1, 0)
+            height, width = specimen.model.preprocessing.size
+            assert ((top >= 0) & (top < bottom) & (bottom <= height)).all()
+            assert ((left >= 0) & (left < right) & (right <= width)).all()
+
+
+def test_a_result_plots_a_figure(found) -> None:
+    figure = found[1].plot()
+    assert isinstance(figure, Figure)
+    assert figure.axes[0].has_data()
+    figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_columns_of_different_analyses_have_different_names(subject) -> None:
+    names = [column.name for result in outcome_of(subject)[1].results.values() for column in result.columns()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_what_is_skipped_says_why_and_everything_else_has_a_result(subject) -> None:
+    _, outcome = outcome_of(subject)
+    assert {(subject, name) for name in outcome.skipped} == {pair for pair in SKIPPED if pair[0] == subject}
+    assert set(outcome.results) | set(outcome.skipped) == set(NAMES)
+    assert {type(result) for result in outcome.results.values()} == {
+        registry()[name].result for name in outcome.results
+    }
+    for reason in outcome.skipped.values():
+        assert reason == (
+            "The images have no labels that fit the 3 outputs (labels of the data set). "
+            "Speaking of classes needs labelled images. Give images in one folder a class."
+        )
+
+
+def test_without_images_an_analysis_of_weights_still_works_and_the_others_say_why_not() -> None:
+    outcome = looked(mt.Specimen(model=mt.open_model("zoo:simpleconvnet_pruned")))
+    assert "filters" in outcome.results
+    assert set(outcome.results) | set(outcome.skipped) == set(NAMES)
+    assert all("images" in reason for reason in outcome.skipped.values())

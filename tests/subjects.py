@@ -1,0 +1,59 @@
+"""Networks and images on which every analysis must keep the contract."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+import microtome as mt
+from microtome.analyses import registry
+from microtome.image_sources import open_images
+from microtome.network.zoo.simpleconvnet import SimpleConvNet
+from microtome.runner import Look, Outcome
+from toys import InPlace, Shared, Tokens, noise, opened, seeded
+
+
+def digits() -> mt.Specimen:
+    """Enough images a class to speak of classes."""
+    model = mt.open_model("zoo:simpleconvnet_pruned")
+    return mt.Specimen(model=model, images=open_images("digits", model.preprocessing).limit(70))
+
+
+def few() -> mt.Specimen:
+    """Two images, of two of the three classes."""
+    model = opened(seeded(InPlace))
+    return mt.Specimen(model=model, images=noise(model, 2))
+
+
+def unlabelled() -> mt.Specimen:
+    model = opened(seeded(Shared))
+    return mt.Specimen(model=model, images=dataclasses.replace(noise(model), labels=np.full(10, -1)))
+
+
+def tokens() -> mt.Specimen:
+    model = opened(seeded(Tokens))
+    return mt.Specimen(model=model, images=noise(model, 20))
+
+
+def all_dead() -> mt.Specimen:
+    """A network of zeros: nothing fires, nothing differs, every answer is the same."""
+    model = opened(seeded(InPlace))
+    for parameter in model.module.parameters():
+        parameter.data.zero_()
+    return mt.Specimen(model=model, images=noise(model, 12))
+
+
+def one_unit() -> mt.Specimen:
+    """Layers of a single unit have no other unit to compare with."""
+    model = mt.open_model(seeded(SimpleConvNet, (1, 1, 1, 1), 2), size=28)
+    return mt.Specimen(model=model, images=noise(model, 12, classes=2))
+
+
+SUBJECTS: dict[str, Callable[[], mt.Specimen]] = {
+    build.__name__: build for build in (digits, few, unlabelled, tokens, all_dead, one_unit)
+}
+
+
+def looked(specimen: mt.Specimen, **options: object) -> Outcome:
+    """What all analyses find with their default settings."""
+    return Look(specimen, **options).run([cls() for cls in registry().values()])
