@@ -16,17 +16,22 @@ from .analysis import Analysis
 from .errors import UsageError
 from .image_sources import open_images as _open_images
 from .images import Images
-from .runner import Look
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
 from .progress import Progress
 from .run import Run, check_free, write_run
+from .runner import Look
 
 
-def open_images(source: str | Path, like: Model, *, split: str = "test") -> Images:
-    """Open an image source in the geometry of a model: `digits`, `mnist:DIR`, or a folder."""
-    return _open_images(str(source), like.preprocessing, like.class_names, split)
+def open_images(
+    source: str | Path, like: Model, *, split: str = "test", class_map: Mapping[str, int | str] | None = None
+) -> Images:
+    """Open an image source in the geometry of a model: `digits`, `mnist:DIR`, or a folder.
+
+    A folder's labels are found by themselves (`Images.labelling` says how), or by `class_map`, folder to class.
+    """
+    return _open_images(str(source), like.preprocessing, like.class_names, split, class_map)
 
 
 def look(

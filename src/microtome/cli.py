@@ -34,6 +34,7 @@ def demo(
     from .workflows.demo import demo as run_demo
 
     made = run_demo(out, images=images, seed=seed, seeds=seeds, progress=_progress(quiet))
+    typer.echo(f"Trained {made.trained.model.name} on {images}; asked {len(made.run.names)} questions about it:")
     _say_findings(made.run)
     low, high = made.trained.interval
     typer.echo(f"Held-out accuracy {made.trained.accuracy:.2%} [{low:.2%}, {high:.2%}] on "
@@ -110,6 +111,9 @@ def look(
     effort: Annotated[Literal["quick", "normal", "full"], typer.Option(help="How much work large analyses may do.")] = (
         "normal"
     ),
+    classes: Annotated[
+        Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many images, drawn in proportion to classes; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a batch; 0: automatic.")] = 0,
@@ -124,7 +128,7 @@ def look(
     from .network.open import open_model
 
     opened = open_model(model)
-    found = open_images(images, opened)
+    found = open_images(images, opened, class_map=_class_map(classes))
     found = found.limit(limit, seed) if limit else found
     folder = out or Path("runs") / f"{opened.name}-{Path(found.source.partition(':')[0]).name}"
     progress = _progress(quiet or json_)
@@ -222,6 +226,17 @@ def _settings(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
         except ValueError:
             parsed = value
         found.setdefault(analysis, {})[setting] = parsed
+    return found
+
+
+def _class_map(path: Path | None) -> dict[str, int | str] | None:
+    if path is None:
+        return None
+    try:
+        found: dict[str, int | str] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as JSON ({error})", "A class map is a JSON object, folder to class",
+                         'Write for instance {"n01440764": "tench"}') from error  # fmt: skip
     return found
 
 

@@ -1,7 +1,7 @@
 """Open image sets by name: folders, MNIST's files, scikit-learn's digits."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +18,23 @@ DIGITS_SIDE = 28  # scikit-learn's digits are 8 x 8; networks for handwritten di
 
 
 def open_images(
-    source: str, preprocessing: Preprocessing, class_names: Sequence[str] = (), split: str = "test"
+    source: str,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str] = (),
+    split: str = "test",
+    class_map: Mapping[str, int | str] | None = None,
 ) -> Images:
     """Open `digits`, `mnist:DIR` or a folder of images, in the geometry of a network.
 
-    `class_names` are the network's; a folder's classes are matched with them. `split` is train or test where the
-    source has two.
+    `class_names` are the network's; a folder's classes are matched with them, or by `class_map` from folder to class
+    index or name. `split` is train or test where the source has two.
     Raises: BadImages.
     """
     scheme, colon, rest = source.partition(":")
     if source in SCHEMES or (colon and len(scheme) > 1 and not Path(source).exists()):
         known("Image source", scheme, (*SCHEMES, "a folder"), "Give a folder, or SCHEME:PATH")
         return SCHEMES[scheme](rest, preprocessing, split)
-    return open_folder(Path(source), preprocessing, class_names)
+    return open_folder(Path(source), preprocessing, class_names, class_map)
 
 
 def open_digits(_rest: str, preprocessing: Preprocessing, _split: str) -> Images:
@@ -63,7 +67,12 @@ def open_mnist(folder: str, preprocessing: Preprocessing, split: str) -> Images:
 SCHEMES: dict[str, Callable[[str, Preprocessing, str], Images]] = {"digits": open_digits, "mnist": open_mnist}
 
 
-def open_folder(folder: Path, preprocessing: Preprocessing, class_names: Sequence[str]) -> Images:
+def open_folder(
+    folder: Path,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    class_map: Mapping[str, int | str] | None = None,
+) -> Images:
     """A folder of images, flat or one sub-folder a class."""
     if not folder.is_dir():
         raise BadImages(
@@ -82,7 +91,9 @@ def open_folder(folder: Path, preprocessing: Preprocessing, class_names: Sequenc
             "Check the path",
         )
     names = [path.relative_to(folder).as_posix() for path in files]
-    labels, labelling = read_labels(names, class_names)
+    labels, labelling = (
+        read_labels(names, class_names) if class_map is None else map_labels(names, class_names, class_map)
+    )
     folders = tuple(sorted({name.partition("/")[0] for name in names if "/" in name}))
 
     def read(place: int) -> np.ndarray:
@@ -121,6 +132,29 @@ def read_labels(names: Sequence[str], class_names: Sequence[str]) -> tuple[np.nd
         index = {folder: place for place, folder in enumerate(folders)}
         return _by_folder(names, index), f"labels by folder in alphabetical order, {len(folders)} classes"
     return none, f"no labels: {len(folders)} folders match neither names nor number of the {len(class_names)} classes"
+
+
+def map_labels(
+    names: Sequence[str], class_names: Sequence[str], class_map: Mapping[str, int | str]
+) -> tuple[np.ndarray, str]:
+    """Labels by a map from folder to class index or name; folders that it leaves out have none.
+
+    Raises: BadImages if it names a folder or a class that does not exist.
+    """
+    folders = sorted({name.partition("/")[0] for name in names if "/" in name})
+    index: dict[str, int] = dict.fromkeys(folders, -1)
+    for folder, label in class_map.items():
+        place = class_names.index(label) if label in class_names else label
+        if folder not in index or not isinstance(place, int) or not 0 <= place < (len(class_names) or place + 1):
+            raise BadImages(
+                f"The class map sends {folder!r} to {label!r}",
+                f"It maps folders ({', '.join(folders[:6])}, ...) to class names or numbers from 0"
+                + (f" to {len(class_names) - 1}" if class_names else ""),
+                "Mend this entry",
+            )
+        index[folder] = place
+    labels = np.array([index.get(name.partition("/")[0], -1) for name in names], dtype=np.int64)
+    return labels, f"labels by the class map, {sum(place >= 0 for place in index.values())} of {len(folders)} folders"
 
 
 def _by_folder(names: Sequence[str], index: dict[str, int]) -> np.ndarray:

@@ -18,9 +18,9 @@ from .analysis import Analysis, Jobs, Pass, Request, Result
 from .checks import known
 from .errors import NotApplicable, RunFailed, UsageError
 from .images import Images
+from .network.addresses import Address
 from .network.measure import Loss, Probe, automatic_batch, is_out_of_memory, measure
 from .network.open import Model
-from .network.sites import Address
 from .network.specimen import Specimen
 from .network.untouched import choose_device, untouched
 from .progress import Progress, Silent

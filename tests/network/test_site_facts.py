@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 import microtome as mt
 from microtome.errors import ModelFailed, UnknownName
-from microtome.network.sites import Address, parse_unit
+from microtome.network.addresses import Address, parse_unit
 from toys import Plain, Shared, Tokens, opened, seeded, without_weights
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 import microtome as mt
-from microtome.network.sites import Namer
+from microtome.network.addresses import Namer
 from toys import opened, seeded, without_weights
 
 NETWORKS = [

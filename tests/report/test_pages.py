@@ -128,5 +128,6 @@ CONTRAST = """() => {
   const card = getComputedStyle(document.querySelector('.card')).backgroundColor;
   const colour = (selector) => getComputedStyle(document.querySelector(selector)).color;
   return { text: ratio(colour('h1'), paper), link: ratio(colour('.findings a'), paper),
-    quiet: ratio(colour('.how'), paper), card: ratio(colour('.card .how'), card), control: ratio(colour('.findings .control'), paper) };
+    quiet: ratio(colour('.how'), paper), card: ratio(colour('.card .how'), card),
+    control: ratio(colour('.findings .control'), paper) };
 }"""

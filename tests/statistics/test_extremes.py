@@ -71,6 +71,13 @@ def test_the_smallest_numbers_are_told_apart() -> None:
     assert found.index.tolist() == [[2, 3, 1, 0]]
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_what_is_not_a_number_is_never_among_the_strongest(size: int) -> None:
+    tensor = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan], [2.0, torch.nan], [-1.0, 0.0]])
+    found = feed(Extremes(k=3), tensor, cut(range(4), size)).compute()
+    assert found.index.tolist() == [[2, 0, 3], [3, -1, -1]]
+
+
 def test_fewer_images_than_places_leave_places_empty() -> None:
     found = feed(Extremes(k=4), torch.tensor([[1.0], [2.0]])).compute()
     assert found.index.tolist() == [[1, 0, -1, -1]]

@@ -29,7 +29,8 @@ SHARDS = np.split(np.arange(COUNT), [61, 111, 181])  # 61, 50, 70 and 49 images:
 
 OF_MAPS: list[Statistic] = [
     Moments(), Firing(), ClassMeans(classes=4), ClassMeans(classes=4, shuffle=3),
-    Extremes(), Extremes(k=3), Extremes(k=300), Rows(), Rows(images=40), Rows(what="response", images=40), Rows(what="largest", images=40),
+    Extremes(), Extremes(k=3), Extremes(k=300),
+    Rows(), Rows(images=40), Rows(what="response", images=40), Rows(what="largest", images=40),
     Rows(what="positions", positions=3, images=40), Quantiles(), Quantiles(k=4, images=41),
     Histogram(), Histogram(bins=7, positions=2, images=40),
 ]  # fmt: skip

@@ -41,10 +41,13 @@ class FiltersResult(Result):
     explained: dict[str, float]
 
     def findings(self) -> list[Finding]:
-        counts = {k: int((v[:, 0] > max(DUPLICATE, self.null[k])).sum()) for k, v in self.cosine.items()}
+        compared = {k: v for k, v in self.cosine.items() if not np.isnan(self.null[k])}  # the others are too large
+        if not compared:
+            return []
+        counts = {k: int((v[:, 0] > max(DUPLICATE, self.null[k])).sum()) for k, v in compared.items()}
         total, most = sum(counts.values()), max(counts, key=lambda layer: counts[layer])
-        units = sum(len(v) for v in self.cosine.values())
-        control = f"random kernels of these shapes reach {max(self.null.values()):.2f} at most"
+        units = sum(len(v) for v in compared.values())
+        control = f"random kernels of these shapes reach {max(self.null[k] for k in compared):.2f} at most"
         if not total:
             return [Finding(sentence=f"No kernel is a near-duplicate of another (cosine > {DUPLICATE})", number=0,
                             weight=0.05, link=card_link("Weights by layer"), control=control)]  # fmt: skip

@@ -15,9 +15,10 @@ from ..errors import CallOrderChanged, RunFailed, UsageError
 from ..images import Images
 from ..preprocessing import Preprocessing
 from ..statistics import Accumulator, Batch, Statistic
+from .addresses import Address
 from .calls import Call, Following, Listener, first_tensor, replaced
 from .edits import Edit
-from .sites import Address, Site, Sites
+from .sites import Site, Sites
 
 BATCH_BYTES = 1 << 26  # of the largest activation: about where larger batches stop being faster on a CPU
 LARGEST_BATCH = 128
