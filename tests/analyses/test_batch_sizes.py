@@ -14,7 +14,6 @@ from microtome.runner import Look
 from toys import seen
 
 LIMIT = 60
-SIZES = [1, 7, 100]  # against all at once
 
 
 @functools.cache
@@ -31,49 +30,46 @@ def results(folder: Path, batch_size: int) -> dict[str, Result]:
 
 
 @functools.cache
-def unchanged(folder: Path, batch_size: int) -> set[str]:
-    """Layers where the network gives the very same numbers: in a batch of one image torch may round otherwise."""
+def unchanged(folder: Path, batch_size: int) -> bool:
+    """Whether the network itself gives the very same numbers in these batches as all at once."""
     reading = specimen(folder).reading()
     model, images = specimen(folder).model, specimen(folder).images
     one, other = (seen(model, images, *reading.values(), batch_size=size) for size in (batch_size, LIMIT))
-    return {layer for layer, (a,), (b,) in zip(reading, one, other, strict=True) if np.array_equal(a, b)}
+    return all(np.array_equal(a, b) for (a,), (b,) in zip(one, other, strict=True))
 
 
-def leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
     """Every array, number and text of a tree with its path."""
     if isinstance(value, dict):
-        return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key))]
+        return [leaf for key, item in value.items() for leaf in leaves(item, f"{path}/{key}")]
     return [(path, value)]
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("batch_size", SIZES)
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
 @pytest.mark.parametrize("name", list(registry()))
 def test_the_same_images_and_positions_and_sums_to_twelve_digits_at_every_batch_size(
     data_folder: Path, name, batch_size
 ) -> None:
-    layers = set(specimen(data_folder).reading())
-    exact = unchanged(data_folder, batch_size)
-    assert "conv1" in exact
-    pairs = zip(*(leaves(results(data_folder, size)[name].to_state()) for size in (batch_size, LIMIT)), strict=True)
-    compared = 0
-    for (path, mine), (_, known) in pairs:
-        if set(path) & (layers - exact) or not set(path) & layers and exact != layers:
-            continue
-        compared += 1
-        if isinstance(mine, np.ndarray | float) and np.asarray(mine).dtype.kind == "f":
-            largest = np.nanmax(np.abs(known), initial=0)
-            np.testing.assert_allclose(mine, known, rtol=1e-12, atol=1e-12 * largest, err_msg="/".join(path))
+    if not unchanged(data_folder, batch_size):
+        pytest.skip("on this machine torch itself rounds otherwise in other batches")
+    mine, known = (leaves(results(data_folder, size)[name].to_state()) for size in (batch_size, LIMIT))
+    for (path, one), (_, other) in zip(mine, known, strict=True):
+        if isinstance(one, np.ndarray | float) and np.asarray(one).dtype.kind == "f":
+            largest = np.nanmax(np.abs(other), initial=0)
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * largest, err_msg=path)
         else:
-            assert np.array_equal(mine, known), "/".join(path)
-    assert compared > 0 or exact != layers
+            assert np.array_equal(one, other), path
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("batch_size", SIZES)
-def test_what_the_network_rounds_otherwise_stays_close(data_folder: Path, batch_size) -> None:
-    one, other = (results(data_folder, size) for size in (batch_size, LIMIT))
+def test_images_one_by_one_give_the_same_choices_and_close_sums(data_folder: Path) -> None:
+    # torch computes a single image by another kernel, which rounds otherwise
+    one, other = (results(data_folder, size) for size in (1, LIMIT))
     for layer in specimen(data_folder).reading():
+        for field in ("top_index", "top_box", "dead"):
+            mine, known = (getattr(part["activity"], field)[layer] for part in (one, other))
+            np.testing.assert_array_equal(mine, known, err_msg=f"{field} {layer}")
         for field in ("mean", "std", "active", "largest", "top_value"):
             mine, known = (getattr(part["activity"], field)[layer] for part in (one, other))
             np.testing.assert_allclose(mine, known, rtol=1e-3, atol=1e-3, err_msg=f"{field} {layer}")

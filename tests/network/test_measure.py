@@ -136,7 +136,7 @@ def test_stopping_early_does_not_change_what_is_seen_and_skips_the_rest() -> Non
 
 def test_the_forward_pass_that_is_measured_gives_the_networks_own_answer() -> None:
     model, answers = opened(seeded(Skip)), []
-    images, _ = noise(model), model.sites
+    images, _ = noise(model, 8), model.sites  # two whole batches: nothing is filled up
     handle = model.module.register_forward_hook(lambda _, args, out: answers.append(out))
     seen(model, images, *model.sites, loss=lambda logits, labels: logits.sum(1))
     handle.remove()
@@ -152,7 +152,7 @@ class Whimsical(nn.Module):
         self.conv, self.bright = nn.Conv2d(3, 3, 1), bright
 
     def forward(self, x: Tensor) -> Tensor:
-        is_bright = len(x) == 1  # the images are measured in batches of 4, 4 and 1
+        is_bright = len(x) == 5  # the images are measured in batches of 6 and 5
         x = self.conv(x)
         if is_bright and self.bright == "tanh":
             return torch.tanh(x) + 1
@@ -174,7 +174,7 @@ def test_a_network_that_calls_something_else_is_refused_with_both_names(bright, 
     # under a loss the whole network runs, whatever is measured
     loss = (lambda outputs, labels: outputs.flatten(1).sum(1)) if bright == "more" else None
     with pytest.raises(CallOrderChanged) as caught:
-        seen(model, noise(model, 9), probed, loss=loss)
+        seen(model, noise(model, 11), probed, loss=loss, batch_size=6)
     assert caught.value.given == given
     assert caught.value.allowed.startswith(f"When its sites were found it was {expected}; ")
     assert caught.value.next_step.startswith("Look at control flow that depends on the values of a batch")

@@ -102,6 +102,13 @@ def test_sampled_positions_belong_to_the_image_not_to_the_batch(images: list[int
     assert np.array_equal(alone.sample(np.arange(len(chosen)), 5), expected)
 
 
+def test_samples_of_other_images_are_drawn_anew() -> None:
+    seen = per_image(LAYOUTS["maps"]())
+    expected = per_image(LAYOUTS["maps"]()).sample(np.arange(20), 5)
+    assert np.array_equal(seen.sample(np.array([3, 4]), 5), expected[[3, 4]])
+    assert np.array_equal(seen.sample(np.array([7, 9]), 5), expected[[7, 9]])
+
+
 def test_every_position_is_sampled_about_equally_often() -> None:
     sampled = per_image(POSITIONS.expand(6300, 1, -1, -1)).sample(np.arange(6300), 8)
     hits = np.bincount(sampled.astype(int).ravel(), minlength=63)

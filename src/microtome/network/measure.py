@@ -22,6 +22,9 @@ from .sites import Site, Sites
 
 BATCH_BYTES = 1 << 26  # of the largest activation: about where larger batches stop being faster on a CPU
 LARGEST_BATCH = 128
+FEWEST_ROWS = (
+    4  # below, CPU libraries choose other kernels, which round otherwise: small batches are filled with copies
+)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch's errors say
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (N, K), labels (N,) -> one number an image (N,)
@@ -49,11 +52,19 @@ class Subject(Protocol):
     """What `measure` needs to know of a model."""
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> nn.Module:
+        """The network itself."""
+        ...
+
     @property
-    def preprocessing(self) -> Preprocessing: ...
+    def preprocessing(self) -> Preprocessing:
+        """What turns images into its input."""
+        ...
+
     @property
-    def sites(self) -> Sites: ...
+    def sites(self) -> Sites:
+        """Where one can measure."""
+        ...
 
 
 @dataclass
@@ -142,6 +153,7 @@ class _Recorder(Listener):
         if address not in self.wanted:
             return
         seen = tensor if channel_axis == 1 else tensor.movedim(channel_axis, 1)
+        seen = seen[: len(self.batch.index)]  # without the copies that fill small batches
         for item in self.wanted[address]:
             alone = len(item.probe.addresses) == 1
             if alone and not self.gradients:
@@ -165,7 +177,7 @@ class _Recorder(Listener):
             for address, (_, channel_axis) in item.edges.items():
                 gradient = next(gradients)
                 if gradient is not None:
-                    found[address] = gradient.movedim(channel_axis, 1)
+                    found[address] = gradient.movedim(channel_axis, 1)[: len(self.batch.index)]
             order = item.probe.addresses
             item.accumulator.update(self.batch, *(item.held[a] for a in order), *(found[a] for a in order))
             self.batch.forget()
@@ -198,23 +210,26 @@ def measure(
         _check_rows(subject.sites[address.site])
     edits = [edit.on(subject.sites) for edit in edits]
     size = batch_size or automatic_batch(subject.sites)
+    fewest = FEWEST_ROWS
     while True:
         try:
-            return _one_pass(subject, images, probes, edits, loss, size, device or torch.device("cpu"), advance)
+            place = device or torch.device("cpu")
+            return _one_pass(subject, images, probes, edits, loss, size, fewest, place, advance)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            if size == 1:
+            if size == fewest == 1:
                 raise RunFailed(
                     "One image alone needs more memory than there is", "A batch holds one image or more",
                     "Measure fewer sites at once or use a machine with more memory",
                 ) from error  # fmt: skip
             size = (size + 1) // 2
+            fewest = min(size, fewest)
 
 
 def _one_pass(
     subject: Subject, images: Images, probes: Sequence[Probe], edits: Sequence[Edit], loss: Loss | None, size: int,
-    device: torch.device, advance: Callable[[int], None],
+    fewest: int, device: torch.device, advance: Callable[[int], None],
 ) -> list[Accumulator]:  # fmt: skip
     pending = [_Pending(probe, probe.statistic.start()) for probe in probes]
     recorder = _Recorder(subject.sites, pending, edits, gradients=loss is not None)
@@ -228,6 +243,8 @@ def _one_pass(
             recorder.start(batch)
             following.restart()
             prepared = subject.preprocessing.normalise(torch.from_numpy(pixels).to(device))
+            if len(places) < fewest:
+                prepared = prepared[torch.arange(fewest, device=device) % len(places)]
             if loss is not None:
                 prepared = prepared.requires_grad_().clone()
             output = None
@@ -237,7 +254,7 @@ def _one_pass(
             if loss is not None:
                 logits = first_tensor(output)
                 assert logits is not None
-                recorder.differentiate(loss(logits, torch.from_numpy(batch.labels).to(device)))
+                recorder.differentiate(loss(logits[: len(places)], torch.from_numpy(batch.labels).to(device)))
             advance(len(places))
     return [item.accumulator for item in pending]
 
