@@ -63,7 +63,10 @@ def plain(model: Model, images: Images, size: int) -> None:
 
 
 def ours(model: Model, images: Images, size: int, statistics: tuple[Statistic, ...]) -> None:
-    probes = [Probe((Address(name),), s) for name in convolutions(model) for s in statistics]
+    # the lean ones at the convolutions' outputs, the full set where the analyses read the units of the same layers
+    sites = {name: model.sites[name].read or name for name in convolutions(model)}
+    places = sites.values() if statistics == FULL else sites
+    probes = [Probe((Address(place),), s) for place in places for s in statistics]
     # the plain pass runs to the end, so ours must not stop behind the last convolution
     probes.append(Probe((Address(model.sites.output),), Moments()))
     with untouched(model.module):

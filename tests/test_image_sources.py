@@ -37,6 +37,11 @@ def test_ids_do_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None:
     assert here.ids == there.ids and here.fingerprint == there.fingerprint
 
 
+@pytest.mark.parametrize(("folder", "source"), [("photos/cats", "cats"), ("photos/train", "photos/train")])
+def test_a_set_is_called_by_its_folder(folder: str, source: str, tmp_path: Path) -> None:
+    assert open_images(str(fill(tmp_path / folder, "1.png")), COLOUR).source == source
+
+
 def test_other_files_are_left_out(tmp_path: Path) -> None:
     fill(tmp_path, "a.png")
     (tmp_path / "labels.csv").write_text("a,1")

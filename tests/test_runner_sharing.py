@@ -1,7 +1,6 @@
 """Equal requests are measured once, passes that agree share one walk over the images, and typos cost nothing."""
 
 import copy
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from microtome.runner import Look
 from microtome.statistics import Moments
 from microtome.statistics.statistic import Accumulator, Batch
 from sketches import Sketch, SketchResult
-from toys import prepared
+from toys import Plain, noise, opened, prepared, seeded
 
 
 def negative_log(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -54,13 +53,13 @@ class Counting:
         self.images += len(args[0])
 
 
-def asking(name: str, **options: Any) -> Analysis:
-    """An analysis of one pass that asks for the moments of conv2 and of the output."""
+def asking(name: str, sites: tuple[str, ...] = ("conv2", "log_softmax"), **options: Any) -> Analysis:
+    """An analysis of one pass that asks for moments at these sites."""
 
     @dataclass(frozen=True, kw_only=True)
     class Asking(Sketch):
         def steps(self, specimen: mt.Specimen) -> Steps:
-            answers = yield Pass(some=each(["conv2", "log_softmax"], Moments()), **options)
+            answers = yield Pass(some=each(sites, Moments()), **options)
             return SketchResult(found={site: answer.mean for site, answer in answers["some"].items()})
 
     Asking.name = name
@@ -120,14 +119,19 @@ def test_a_typo_in_a_site_costs_no_forward_pass_of_any_analysis(digits, counting
     assert counting.images == 0
 
 
-def test_other_models_of_a_specimen_are_measured_and_come_back_as_they_were(digits) -> None:
-    other = mt.open_model("zoo:simpleconvnet_pruned")
-    other.module.train()
-    specimen = dataclasses.replace(digits, others={"pruned": other})
-    outcome = Look(specimen).run([asking("here"), asking("there", model="pruned")])
+def test_other_models_of_a_specimen_are_measured_in_eval_mode_and_come_back_as_they_were() -> None:
+    model, other = opened(seeded(Plain)), opened(seeded(Plain).train())
+    other.module.conv1.weight.data.mul_(2)
+    mean = other.module.bn.running_mean.clone()
+    images = noise(model)
+    specimen = mt.Specimen(model=model, images=images, others={"twice": other})
+    sites = {"sites": ("bn", "fc")}
+    found = Look(specimen).run([asking("here", **sites), asking("there", **sites, model="twice")]).results
     with torch.no_grad():
-        expected = copy.deepcopy(other.module).eval()(prepared(other, digits.images)).double().mean(0)
-    np.testing.assert_allclose(outcome.results["there"].found["log_softmax"], expected, atol=1e-6)
+        expected = copy.deepcopy(other.module).eval()(prepared(other, images)).double().mean(0)
+    np.testing.assert_allclose(found["there"].found["fc"], expected, atol=1e-6)
+    assert not np.allclose(found["here"].found["fc"], expected, atol=1e-3)
     assert other.module.training
-    with pytest.raises(UnknownName, match="Model 'prunde' does not exist.*There are: pruned.*Did you mean 'pruned'"):
-        Look(specimen).run([asking("there", model="prunde")])
+    assert torch.equal(other.module.bn.running_mean, mean)
+    with pytest.raises(UnknownName, match="Model 'twcie' does not exist.*There are: twice.*Did you mean 'twice'"):
+        Look(specimen).run([asking("there", **sites, model="twcie")])

@@ -60,17 +60,3 @@ def test_the_same_images_and_positions_and_sums_to_twelve_digits_at_every_batch_
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * largest, err_msg=path)
         else:
             assert np.array_equal(one, other), path
-
-
-@pytest.mark.data
-def test_images_one_by_one_give_the_same_choices_and_close_sums(data_folder: Path) -> None:
-    # torch computes a single image by another kernel, which rounds otherwise
-    one, other = (results(data_folder, size) for size in (1, LIMIT))
-    for layer in specimen(data_folder).reading():
-        for field in ("top_index", "top_box", "dead"):
-            mine, known = (getattr(part["activity"], field)[layer] for part in (one, other))
-            np.testing.assert_array_equal(mine, known, err_msg=f"{field} {layer}")
-        for field in ("mean", "std", "active", "largest", "top_value"):
-            mine, known = (getattr(part["activity"], field)[layer] for part in (one, other))
-            np.testing.assert_allclose(mine, known, rtol=1e-3, atol=1e-3, err_msg=f"{field} {layer}")
-    np.testing.assert_array_equal(one["decisions"].predicted, other["decisions"].predicted)

@@ -104,6 +104,14 @@ def test_three_factors_hold_all_of_a_layer_that_mixes_three_channels() -> None:
     np.testing.assert_allclose((maps**2).sum((1, 2, 3)), (weight**2).sum((1, 2, 3)))  # an orthonormal basis
 
 
+def test_the_sign_of_a_mixture_is_such_that_its_sum_is_positive() -> None:
+    kernel = np.array([[1.0, -2.0, 0.5]])
+    weight = np.einsum("rc,k->krc", kernel, [1.0, 2.0, 3.0, 4.0])[None]
+    for sign in (1, -1):
+        first = three_factors(sign * weight)[0][0, 0]
+        np.testing.assert_allclose(first, sign * kernel * np.sqrt(30))  # the norm of 1, 2, 3, 4
+
+
 def test_the_share_of_three_factors_is_that_of_the_singular_values() -> None:
     weight = np.random.default_rng(1).normal(size=(5, 9, 3, 3))
     singular = np.linalg.svd(weight.transpose(0, 2, 3, 1).reshape(-1, 9), compute_uv=False)

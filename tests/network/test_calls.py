@@ -1,6 +1,7 @@
 """Following a forward pass: which calls are seen, and that nothing is left behind."""
 
 import operator
+from collections import namedtuple
 
 import pytest
 import torch
@@ -8,7 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
-from microtome.network.calls import Call, Following, Listener, first_tensor, function_name, is_leaf, tensors_in
+from microtome.network.calls import (
+    Call,
+    Following,
+    Listener,
+    first_tensor,
+    function_name,
+    is_leaf,
+    replaced,
+    tensors_in,
+)
 from toys import InPlace, Plain, seeded
 
 
@@ -94,6 +104,18 @@ def test_tensors_are_found_in_nested_values_in_order() -> None:
     assert [float(t) for t in tensors_in({"x": (a, [b, "text"]), "y": {"z": c}, "n": 3})] == [0, 1, 2]
     assert first_tensor((None, {"deep": [b]})) is b
     assert first_tensor(["no", 1]) is None
+
+
+def test_a_tensor_in_a_nested_value_is_replaced_and_the_value_keeps_its_kind() -> None:
+    Pair = namedtuple("Pair", ["first", "second"])
+    old, new, other = torch.zeros(1), torch.ones(1), torch.zeros(1)
+    value = {"pair": Pair(old, [other, old]), "tuple": (other, 3)}
+    found = replaced(value, old, new)
+    assert type(found["pair"]) is Pair
+    assert found["pair"].first is found["pair"].second[1] is new
+    assert found["pair"].second[0] is found["tuple"][0] is other
+    assert found["tuple"][1] == 3
+    assert value["pair"].first is old
 
 
 def test_calls_come_in_the_order_in_which_they_run_and_containers_are_left_after_them() -> None:

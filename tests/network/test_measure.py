@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from microtome.errors import CallOrderChanged, UnknownName, UsageError
-from microtome.network.measure import LARGEST_BATCH, Probe, automatic_batch
-from microtome.statistics import Moments
+from microtome.network.measure import LARGEST_BATCH, Probe, automatic_batch, measure
+from microtome.network.untouched import untouched
+from microtome.statistics import ClassMeans, Moments
 from toys import Answers, InPlace, Plain, Shared, Skip, Tokens, noise, opened, prepared, seeded, seen
 
 
@@ -69,6 +70,18 @@ def test_what_is_overwritten_later_is_seen_as_it_was() -> None:
     assert list(expected) == list(model.sites)
     for (values,), (name, known) in zip(seen(model, images, *expected), expected.items(), strict=True):
         np.testing.assert_allclose(values, known, atol=1e-6, err_msg=name)
+
+
+def test_two_statistics_see_a_tensor_before_and_after_it_is_overwritten() -> None:
+    model = opened(seeded(InPlace))
+    images = noise(model)
+    expected = by_hand(model.module, prepared(model, images))
+    places = ("conv1", "act:in", "act")
+    probes = [Probe((model.sites.address(place),), Moments()) for place in places]
+    with untouched(model.module):
+        found = [accumulator.compute().mean for accumulator in measure(model, images, probes, batch_size=4)]
+    for mean, name in zip(found, ("conv1", "conv1", "act"), strict=True):
+        np.testing.assert_allclose(mean, expected[name].astype(np.float64).mean((0, 2, 3)), atol=1e-6)
 
 
 def test_a_pair_sees_both_tensors_of_the_same_images_although_one_overwrites_the_other() -> None:
@@ -207,3 +220,17 @@ def test_probes_that_ask_for_the_same_are_equal() -> None:
 @pytest.mark.parametrize(("size", "batch"), [(12, LARGEST_BATCH), (512, (1 << 26) // (4 * 4 * 512 * 512))])
 def test_the_automatic_batch_keeps_the_largest_activation_at_64_megabytes(size, batch) -> None:
     assert automatic_batch(opened(seeded(Plain), size).sites) == batch
+
+
+def test_behind_a_rectifier_the_response_is_that_of_a_clamped_tensor() -> None:
+    model = opened(seeded(Skip))
+    images = noise(model)
+    sites = [site.name for site in model.sites.values() if site.operation in ("relu", "ReLU")]
+    assert sites
+    probes = [Probe((model.sites.address(name),), ClassMeans(classes=3)) for name in sites]
+    with untouched(model.module):
+        answers = [accumulator.compute() for accumulator in measure(model, images, probes, batch_size=4)]
+    for answer, (values,) in zip(answers, seen(model, images, *sites), strict=True):
+        per_image = np.maximum(values, 0).reshape(*values.shape[:2], -1).mean(2)
+        expected = [per_image[images.labels == label].mean(0) for label in range(3)]
+        np.testing.assert_allclose(answer.mean, expected, rtol=1e-5)

@@ -76,6 +76,33 @@ def test_an_edit_of_an_identity_branch_leaves_the_other_branch_alone(site) -> No
     np.testing.assert_allclose(conv_in, (branch if site == "stem" else stem).numpy(), atol=1e-6)
 
 
+class Discarding(nn.Module):
+    """Calls in-place operations for their effect alone, and goes on with the tensor that it had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act, self.fc = nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        self.act(x)
+        x.mul_(2)
+        return self.fc(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("site", ["act", "mul"])
+@pytest.mark.parametrize("loss", [None, lambda logits, labels: logits.sum(1)])
+def test_an_edit_reaches_a_network_that_discards_what_an_in_place_operation_returns(site, loss) -> None:
+    model = opened(seeded(Discarding))
+    images, edit = noise(model), Edit(site=site, channels=(1, 2), offset=(3.0,))
+    module = model.module
+    with torch.no_grad():
+        act = F.relu(module.conv(prepared(model, images)))
+        x = changed(act, edit) * 2 if site == "act" else changed(act * 2, edit)
+        expected = module.fc(x.mean((2, 3)))
+    np.testing.assert_allclose(seen(model, images, "fc", edits=[edit], loss=loss)[0][0], expected.numpy(), atol=1e-5)
+
+
 def test_channels_of_tokens_are_edited_along_their_last_axis() -> None:
     model = opened(seeded(Tokens))
     images, edit = noise(model), Edit.silence("mix", 4)

@@ -78,6 +78,23 @@ def test_the_gradient_at_an_input_is_that_of_the_tensor_that_was_given() -> None
     assert_same(seen(model, images, *places, loss=cross_entropy), {at: known[name] for at, name in places.items()})
 
 
+def test_a_network_that_overwrites_its_own_input_has_gradients_too() -> None:
+    class Centring(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x -= 0.5
+            return self.conv(x).square().mean((2, 3))
+
+    model = opened(seeded(Centring))
+    images = noise(model)
+    z = model.module.conv(image_of(model, images) - 0.5)
+    known = by_hand({"conv": z, "mean": z.square().mean((2, 3))}, images)
+    assert_same(seen(model, images, *known, loss=cross_entropy), known)
+
+
 def test_gradients_of_a_pair_come_after_both_activations() -> None:
     model = opened(seeded(Plain))
     images = noise(model)

@@ -9,7 +9,7 @@ from microtome.errors import RunFailed
 from microtome.network.measure import Probe, measure
 from microtome.network.untouched import untouched
 from microtome.statistics import Moments
-from toys import Plain, noise, opened, seeded, seen
+from toys import Plain, noise, opened, prepared, seeded, seen
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -46,7 +46,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_answer_stays(error) -> None
     expected = seen(model, images, "body.conv1", "amax", batch_size=10)
     module.most, module.sizes = 4, []
     found = seen(model, images, "body.conv1", "amax", batch_size=10)
-    assert module.sizes == [10, 5, 3, 3, 3, 3]
+    assert module.sizes == [10, 5, 3, 3, 3, 3]  # the last batch, of one image, is filled up
     for (values,), (known,) in zip(found, expected, strict=True):
         np.testing.assert_allclose(values, known, atol=1e-6)
 
@@ -79,6 +79,22 @@ def test_one_image_that_does_not_fit_fails_the_run(error) -> None:
     assert caught.value.next_step == "Measure fewer sites at once or use a machine with more memory"
     assert caught.value.__cause__ is error
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(("count", "batch_size", "sizes"), [(5, 1, [4] * 5), (9, 8, [8, 4]), (3, 100, [4])])
+def test_a_small_batch_is_filled_with_copies_that_are_not_measured(count, batch_size, sizes) -> None:
+    # in smaller ones CPU libraries choose other kernels, which round otherwise
+    model, module = hungry(99, MemoryError())
+    images = noise(model, count)
+    with torch.no_grad():
+        whole = model.module.body.conv1(prepared(model, images)).numpy()
+    _ = model.sites
+    module.sizes = []
+    (values,) = seen(model, images, "body.conv1", batch_size=batch_size)[0]
+    assert module.sizes == sizes
+    np.testing.assert_allclose(values, whole, atol=1e-6)
+    activations, gradients = seen(model, images, "body.conv1", batch_size=batch_size, loss=lambda out, _: out.sum(1))[0]
+    assert activations.shape == gradients.shape == whole.shape
 
 
 def test_any_other_error_of_the_network_is_raised_at_once() -> None:

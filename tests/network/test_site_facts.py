@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 import microtome as mt
 from microtome.errors import ModelFailed, UnknownName
-from microtome.network.addresses import Address, parse_unit
+from microtome.network.addresses import Address
 from toys import Plain, Shared, Tokens, opened, seeded, without_weights
 
 
@@ -46,10 +46,11 @@ def test_channels_of_a_linear_layer_on_tokens_come_last_and_behind_it_too() -> N
 
 
 def test_channels_of_a_convolution_come_first_whatever_was_before_it() -> None:
-    layers = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LayerNorm([4, 12, 10]), nn.Conv2d(4, 4, 1), nn.ReLU())
-    sites = mt.open_model(layers, size=(12, 10)).sites
-    assert [(site.name, site.channels) for site in sites.values()] == [("0", 4), ("1", 4), ("2", 4), ("3", 4)]
-    assert sites["2"].units == 4
+    # the linear layer works along the columns of the maps, as if they were channels
+    layers = [nn.Conv2d(3, 4, 1), nn.LayerNorm([4, 12, 10]), nn.Linear(10, 10), nn.Conv2d(4, 4, 1), nn.ReLU()]
+    sites = mt.open_model(nn.Sequential(*layers), size=(12, 10)).sites
+    assert [site.channels for site in sites.values()] == [4, 4, 10, 4, 4]
+    assert sites["3"].units == 4
 
 
 def test_a_functional_convolution_with_the_networks_own_weight_is_a_layer() -> None:
@@ -115,35 +116,6 @@ def test_the_choices_of_a_small_network_are_all_named_and_none_is_empty() -> Non
     with pytest.raises(UnknownName) as caught:
         opened(nn.Sequential(nn.Conv2d(3, 3, 1))).sites.resolve("zzz")
     assert (caught.value.allowed, caught.value.next_step) == ("There are: 0", "`microtome sites MODEL` lists them all")
-
-
-def test_an_address_ends_in_nothing_but_in() -> None:
-    with pytest.raises(UnknownName) as caught:
-        opened(seeded(Plain)).sites.address("conv1:out")
-    assert caught.value.given == "Address 'conv1:out' ends in 'out'"
-    assert caught.value.allowed == "A site's address is SITE or SITE:in"
-    assert caught.value.next_step == "Did you mean 'conv1'?"
-
-
-@pytest.mark.parametrize(
-    ("text", "unit"),
-    [
-        ("features.7.expand3x3:12", ("features.7.expand3x3", 12, None)),
-        ("conv1:0@3,14", ("conv1", 0, (3, 14))),
-        ("a:b:7", ("a:b", 7, None)),
-    ],
-)
-def test_a_unit_address_is_layer_channel_and_maybe_position(text, unit) -> None:
-    assert parse_unit(text) == unit
-
-
-@pytest.mark.parametrize("text", ["conv1", "conv1:x", "conv1:-1", "conv1:3@4", ":3", "conv1:3 "])
-def test_what_is_no_unit_address_is_refused_with_an_example(text) -> None:
-    with pytest.raises(UnknownName) as caught:
-        parse_unit(text)
-    assert caught.value.given == f"Unit {text!r} cannot be read"
-    assert caught.value.allowed == "A unit is LAYER:CHANNEL, counted from 0, or LAYER:CHANNEL@ROW,COLUMN"
-    assert caught.value.next_step == "Write it like features.7.expand3x3:12"
 
 
 def test_a_network_that_raises_is_reported_with_the_last_site_that_worked() -> None:

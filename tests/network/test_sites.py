@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 import microtome as mt
-from microtome.network.addresses import Namer
 from toys import opened, seeded, without_weights
 
 NETWORKS = [
@@ -147,9 +146,3 @@ def test_a_module_called_again_gets_a_number() -> None:
             return self.relu(self.conv(self.relu(self.conv(self.conv(x)))))
 
     assert list(opened(seeded(Again)).sites) == ["conv", "conv_1", "relu", "conv_2", "relu_1"]
-
-
-def test_the_namer_numbers_like_torchvision_when_names_end_in_numbers() -> None:
-    namer = Namer()
-    bases = ["conv_1", "conv_2", "conv", "conv_2", "a.relu", "relu", "a.relu"]
-    assert [namer.name(base) for base in bases] == ["conv", "conv_1", "conv_2", "conv_3", "a.relu", "relu", "a.relu_1"]

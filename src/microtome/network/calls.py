@@ -96,10 +96,12 @@ class Following(TorchFunctionMode):
         super().__init__()
         self.module, self.listener = module, listener
         self._handles: list[Any] = []
+        self._quiet: Any = None  # entered while a leaf is at work
         self.restart()
 
     def restart(self) -> None:
         """Forget where the last forward pass stood (it may have been broken off)."""
+        self._listen()
         self._containers: list[str] = []
         self._arguments: list[tuple[Any, ...]] = []  # of the leaves being called, innermost last
 
@@ -113,23 +115,32 @@ class Following(TorchFunctionMode):
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        self._listen()
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
+
+    def _listen(self) -> None:
+        """Let torch tell of functions again, after a leaf."""
+        if self._quiet is not None:
+            self._quiet.__exit__(None, None, None)
+            self._quiet = None
 
     def _hook_leaf(self, module: nn.Module, call: Call) -> None:
         def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             arguments = (*args, *kwargs.values())
             self._arguments.append(arguments)
             if len(self._arguments) == 1:
-                with torch._C.DisableTorchFunction():  # what the listener does is no call, and need not be looked at
-                    self.listener.before(call, arguments)
+                # neither what the listener does nor what goes on inside a leaf is a call: torch need not ask
+                self._quiet = torch._C.DisableTorchFunction()
+                self._quiet.__enter__()
+                self.listener.before(call, arguments)
 
         def leave(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
             replaced = output
             if len(self._arguments) == 1:
-                with torch._C.DisableTorchFunction():
-                    replaced = self.listener.after(call, self._arguments[-1], output)
+                replaced = self.listener.after(call, self._arguments[-1], output)
+                self._listen()
             self._arguments.pop()
             return None if replaced is output else replaced
 

@@ -25,6 +25,7 @@ LARGEST_BATCH = 128
 FEWEST_ROWS = (
     4  # below, CPU libraries choose other kernels, which round otherwise: small batches are filled with copies
 )
+RECTIFIERS = frozenset(("relu", "relu_", "relu6", "ReLU", "ReLU6"))  # their outputs are never below zero
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch's errors say
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (N, K), labels (N,) -> one number an image (N,)
@@ -153,6 +154,8 @@ class _Recorder(Listener):
         if address not in self.wanted:
             return
         seen = tensor if channel_axis == 1 else tensor.movedim(channel_axis, 1)
+        plain = not address.inputs and address.site not in self.edits
+        self.batch.rectified = plain and self.sites[self.position].operation in RECTIFIERS
         seen = seen[: len(self.batch.index)]  # without the copies that fill small batches
         for item in self.wanted[address]:
             alone = len(item.probe.addresses) == 1

@@ -51,10 +51,11 @@ class ExtremesAccumulator(Accumulator):
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         """The whole new table; positions are looked up only for the entries that are new in it."""
         seen = batch.per_image(tensors[0])
-        largest = seen.largest.astype(np.float32)  # (N, C)
+        largest = seen.largest.astype(np.float32, copy=False)  # (N, C)
         known = self._parts[0] if self._parts else self._empty(largest.shape[1])
+        smallest = _decode(known["keys"][:, -1])[0]
         with np.errstate(invalid="ignore"):  # NaN reaches nothing
-            image, channel = np.nonzero(largest >= _decode(known["keys"][:, -1])[0])
+            channel, image = np.nonzero(smallest[:, None] <= largest.T)
         if len(image) == 0:
             return known
         keys = _encode(largest[image, channel], batch.index[image])
@@ -65,19 +66,22 @@ class ExtremesAccumulator(Accumulator):
         return {"keys": table, "place": place}
 
     def _best(self, table: np.ndarray, channel: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The new table of keys, and where each entry comes from: candidate j >= 0, or -1 - column of the old table."""
-        touched, owner = np.unique(channel, return_inverse=True)
-        rows = np.arange(len(touched))
-        owners = np.concatenate([np.repeat(rows, self.k), owner])
-        every = np.concatenate([table[touched].ravel(), keys])
-        order = np.lexsort((~every, owners))  # by channel, then largest key first
-        first = np.searchsorted(owners[order], rows)
-        best = order[first[:, None] + np.arange(self.k)]  # (touched, k), places in `every`
-        old = best < len(touched) * self.k
-        new_table, origin = table.copy(), np.broadcast_to(-1 - np.arange(self.k), table.shape).copy()
-        new_table[touched] = every[best]
-        origin[touched] = np.where(old, -1 - best % self.k, best - len(touched) * self.k)
-        return new_table, origin
+        """The new table of keys, and where each entry comes from: candidate j >= 0, or -1 - column of the old table.
+
+        Candidates come channel by channel; they are laid out in rows beside the table's, which are sorted.
+        """
+        touched, starts, counts = np.unique(channel, return_index=True, return_counts=True)
+        row, slot = np.repeat(np.arange(len(touched)), counts), np.arange(len(keys)) - np.repeat(starts, counts)
+        beside = np.full((len(touched), self.k + counts.max()), NOTHING)
+        origin = np.broadcast_to(-1 - np.arange(beside.shape[1]), beside.shape).copy()
+        beside[:, : self.k] = table[touched]
+        beside[row, self.k + slot] = keys
+        origin[row, self.k + slot] = np.arange(len(keys))
+        order = np.argsort(~beside, axis=1, kind="stable")[:, : self.k]  # largest key first
+        new_table, chosen = table.copy(), np.broadcast_to(-1 - np.arange(self.k), table.shape).copy()
+        new_table[touched] = np.take_along_axis(beside, order, 1)
+        chosen[touched] = np.take_along_axis(origin, order, 1)
+        return new_table, chosen
 
     def _empty(self, channels: int) -> Arrays:
         shape = (channels, self.k)

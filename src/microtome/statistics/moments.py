@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from .statistic import Accumulator, Arrays, Batch, Statistic, added
+from .statistic import Accumulator, Arrays, Batch, Statistic, added, appended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,25 +100,42 @@ class ClassMeansAnswer:
 
 
 class ClassMeansAccumulator(Accumulator):
-    """Sums of per-image mean responses by class."""
+    """Sums of per-image mean responses of the classes seen so far. Shapes: classes, images (m,), total (m, C)."""
+
+    patience = 16  # joining sorts by class
 
     def __init__(self, request: ClassMeans) -> None:
         super().__init__()
         self.request = request
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
-        seen = batch.per_image(tensors[0])
         labels = batch.labels if self.request.shuffle is None else batch.shuffled_labels(self.request.shuffle)
         labelled = np.flatnonzero(labels >= 0)
-        member = np.zeros((self.request.classes, len(labels)))  # (K, N)
-        member[labels[labelled], labelled] = 1.0
-        return {"total": member @ (seen.response / seen.positions), "images": member.sum(1)}
+        if len(labelled) == 0:
+            return {}
+        seen = batch.per_image(tensors[0])
+        means = seen.response[labelled] / seen.positions
+        return _by_class(labels[labelled], means, np.ones(len(labelled)))
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return added(parts)
+        rows = appended(parts)
+        return _by_class(rows["classes"], rows["total"], rows["images"])
 
     def compute(self) -> ClassMeansAnswer:
-        images = self.seen["images"]
-        mean = np.full(self.seen["total"].shape, np.nan)
-        np.divide(self.seen["total"], images[:, None], out=mean, where=images[:, None] > 0)
+        seen = self.seen
+        images = np.zeros(self.request.classes)
+        mean = np.full((self.request.classes, seen["total"].shape[1]), np.nan)
+        images[seen["classes"]] = seen["images"]
+        mean[seen["classes"]] = seen["total"] / seen["images"][:, None]
         return ClassMeansAnswer(images=images, mean=mean)
+
+
+def _by_class(classes: np.ndarray, total: np.ndarray, images: np.ndarray) -> Arrays:
+    """Rows added up by class. No matrix product: NumPy's would wake threads that the network needs."""
+    order = np.argsort(classes, kind="stable")
+    found, starts = np.unique(classes[order], return_index=True)
+    return {
+        "classes": found,
+        "total": np.add.reduceat(total[order], starts, axis=0),
+        "images": np.add.reduceat(images[order], starts),
+    }

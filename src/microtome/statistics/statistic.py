@@ -49,6 +49,7 @@ class Batch:
     ) -> None:
         self.index, self.labels, self.hashes = index, labels, hashes
         self._whole = whole
+        self.rectified = False  # whether the tensors of the site at hand come from a rectifier
         self._scratch = {} if scratch is None else scratch
         self._seen: tuple[Tensor, PerImage] | None = None
 
@@ -67,7 +68,7 @@ class Batch:
     def per_image(self, tensor: Tensor) -> PerImage:
         """Reductions of `tensor` over all but images and channels, computed once for all statistics of a site."""
         if self._seen is None or self._seen[0] is not tensor:
-            self._seen = (tensor, PerImage(tensor, self.hashes, self._scratch))
+            self._seen = (tensor, PerImage(tensor, self.hashes, self._scratch, self.rectified))
         return self._seen[1]
 
     def forget(self) -> None:
