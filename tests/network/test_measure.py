@@ -223,7 +223,7 @@ def test_the_automatic_batch_keeps_the_largest_activation_at_64_megabytes(size, 
 
 
 def test_behind_a_rectifier_the_response_is_that_of_a_clamped_tensor() -> None:
-    model = opened(seeded(Skip))
+    model = opened(seeded(Plain))
     images = noise(model)
     sites = [site.name for site in model.sites.values() if site.operation in ("relu", "ReLU")]
     assert sites

@@ -94,6 +94,9 @@ class _Recorder(Listener):
             for address in item.probe.addresses:
                 self.wanted.setdefault(address, []).append(item)
         touched = {address.site for address in self.wanted}
+        # most sites are of no interest: what to do at each is looked up once, not at every call
+        self.looks_before = [site.name in self.edits or Address(site.name, True) in self.wanted for site in self.sites]
+        self.looks_after = [site.name in self.edits or Address(site.name) in self.wanted for site in self.sites]
         self.last = max((i for i, site in enumerate(self.sites) if site.name in touched), default=-1)
         self.position = 0
         self.version = 0
@@ -107,8 +110,10 @@ class _Recorder(Listener):
             item.edges.clear()
 
     def before(self, call: Call, arguments: tuple[Any, ...]) -> None:
+        if self.position >= len(self.sites) or not self.looks_before[self.position]:
+            return
         tensor = first_tensor(arguments)
-        if tensor is None or self.position >= len(self.sites):
+        if tensor is None:
             return
         self.version = tensor._version
         site = self.sites[self.position]
@@ -120,12 +125,13 @@ class _Recorder(Listener):
         if tensor is None:
             return output
         site = self._expect(call)
-        for edit in self.edits.get(site.name, ()):
-            in_place = tensor is first_tensor(arguments) and tensor._version != self.version
-            edited = edit.apply(tensor, site.channel_axis, overwrite=in_place)
-            output = replaced(output, tensor, edited)
-            tensor = edited
-        self._record(Address(site.name), tensor, site.channel_axis)
+        if self.looks_after[self.position]:
+            for edit in self.edits.get(site.name, ()):
+                in_place = tensor is first_tensor(arguments) and tensor._version != self.version
+                edited = edit.apply(tensor, site.channel_axis, overwrite=in_place)
+                output = replaced(output, tensor, edited)
+                tensor = edited
+            self._record(Address(site.name), tensor, site.channel_axis)
         self.position += 1
         if self.position > self.last and not self.gradients:
             raise _Enough
