@@ -98,7 +98,8 @@ class ActivityResult(Result):
         edges = np.linspace(self.low[layer], self.high[layer], self.counts[layer].shape[1] + 1, axis=1)
         shares = self.counts[layer] / self.counts[layer].sum(1, keepdims=True)
         fires = (f"fires at {active:.1%} of positions" for active in self.active[layer])
-        headline = ("never fires on these images" if d else f for d, f in zip(self.dead[layer], fires, strict=True))
+        silent = ("never fires on these images" if a <= 0 else "constant on these images" for a in self.active[layer])
+        headline = (s if d else f for d, s, f in zip(self.dead[layer], silent, fires, strict=True))
         strongest = np.array([[short(v) for v in row] for row in self.top_value[layer]])
         lower = np.array([[f"{short(v)} · {q:.0%}" for v, q in zip(row, self.levels, strict=True)]
                           for row in self.lower_value[layer]])  # fmt: skip

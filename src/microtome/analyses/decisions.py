@@ -39,6 +39,7 @@ class DecisionsResult(Result):
     ece: float
     calibrated: np.ndarray
     size: tuple[int, int]
+    bins: int = BINS
 
     @property
     def correct(self) -> np.ndarray:
@@ -118,7 +119,7 @@ class DecisionsResult(Result):
         return name, len(right), f"{right.mean():.1%}", f"{float(low):.1%} to {float(high):.1%}", ""
 
     def _calibration(self) -> Card:
-        counts, sure, right = reliability(self.confidence, self.correct, BINS)
+        counts, sure, right = reliability(self.confidence, self.correct, self.bins)
         filled = counts > 0
         hits = np.round(right[filled] * counts[filled])
         band = np.stack(wilson_interval(hits, counts[filled]))
@@ -165,7 +166,7 @@ class DecisionsResult(Result):
         """The reliability diagram."""
         figure = new_figure(size=(4.5, 4.2))
         axes = figure.axes[0]
-        counts, sure, right = reliability(self.confidence, self.correct, BINS)
+        counts, sure, right = reliability(self.confidence, self.correct, self.bins)
         filled = counts > 0
         low, high = wilson_interval(np.round(right[filled] * counts[filled]), counts[filled])
         axes.plot([0, 1], [0, 1], color="grey", label="calibrated")
@@ -201,7 +202,7 @@ class Decisions(Analysis):
             index=seen.index[known], label=label, predicted=classes[:, 0], confidence=confidence,
             in_top5=(classes == label[:, None]).any(1), confusion=answers["confusion"],
             ece=expected_calibration_error(confidence, correct, self.bins),
-            calibrated=_calibrated(confidence, self.bins, specimen.seed), size=specimen.model.preprocessing.size,
+            calibrated=_calibrated(confidence, self.bins, specimen.seed), size=specimen.model.preprocessing.size, bins=self.bins,
         )  # fmt: skip
 
 

@@ -94,6 +94,11 @@ def open_model(
     """
     if isinstance(source, nn.Module):
         return _wrap(source, size, mean, std, class_names)
+    if size is not None or mean is not None or std is not None or class_names:
+        raise BadModel(
+            f"{source!r} was given with a size, mean, std or class names of your own",
+            "A network opened by name brings its own", "Leave them out, or pass the module itself",
+        )  # fmt: skip
     scheme, _, rest = source.partition(":")
     known("Model scheme", scheme, ("torchvision", "zoo"), "Write torchvision:NAME[@WEIGHTS] or zoo:NAME[@WEIGHTS]")
     name, _, weights = rest.partition("@")
