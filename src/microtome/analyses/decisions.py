@@ -202,7 +202,8 @@ class Decisions(Analysis):
             index=seen.index[known], label=label, predicted=classes[:, 0], confidence=confidence,
             in_top5=(classes == label[:, None]).any(1), confusion=answers["confusion"],
             ece=expected_calibration_error(confidence, correct, self.bins),
-            calibrated=_calibrated(confidence, self.bins, specimen.seed), size=specimen.model.preprocessing.size, bins=self.bins,
+            calibrated=_calibrated(confidence, self.bins, specimen.seed), bins=self.bins,
+            size=specimen.model.preprocessing.size,
         )  # fmt: skip
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from .statistic import Accumulator, Arrays, Batch, Statistic
+from .statistic import Accumulator, Arrays, Batch, Statistic, appended
 
-NOTHING = np.iinfo(np.int64).min  # the key of an empty entry of the table: smaller than any real one
 LOW = (1 << 32) - 1
 
 
@@ -38,71 +37,71 @@ class ExtremesAnswer:
 
 
 class ExtremesAccumulator(Accumulator):
-    """A table (C, k) of sortable keys: the value in the upper 32 bits, the image's place, reversed, in the lower.
+    """Entries (channel, key, place), at most k a channel once joined, by channel and then strongest first.
 
-    One 64-bit key makes "larger value, then lower index" a plain comparison. Only values that reach a channel's
-    smallest entry are looked at closely: after a few batches that is a handful.
+    A key holds the value in its upper 32 bits and the image's place, reversed, in the lower: one 64-bit number makes
+    "larger value, then lower index" a plain comparison. Only values that reach a channel's weakest entry are looked
+    at closely: after a few batches that is a handful.
     """
+
+    patience = 4  # joining sorts; a few more candidates in between cost less
 
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
+        self._weakest: tuple[Arrays, np.ndarray] | None = None
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
-        """The whole new table; positions are looked up only for the entries that are new in it."""
         seen = batch.per_image(tensors[0])
         largest = seen.largest.astype(np.float32, copy=False)  # (N, C)
-        known = self._parts[0] if self._parts else self._empty(largest.shape[1])
-        smallest = _decode(known["keys"][:, -1])[0]
         with np.errstate(invalid="ignore"):  # NaN reaches nothing
-            channel, image = np.nonzero(smallest[:, None] <= largest.T)
-        if len(image) == 0:
-            return known
+            image, channel = np.nonzero(largest >= self._threshold(largest.shape[1]))
         keys = _encode(largest[image, channel], batch.index[image])
-        table, chosen = self._best(known["keys"], channel, keys)
-        fresh_channel, column = np.nonzero(chosen >= 0)
-        place = np.take_along_axis(known["place"], np.maximum(-chosen - 1, 0), 1)
-        place[fresh_channel, column] = seen.place_of(image[chosen[fresh_channel, column]], fresh_channel)
-        return {"keys": table, "place": place}
+        if not self._parts:  # of a first batch everything is a candidate, and positions are looked up for few only
+            kept = _strongest(channel, keys, self.k)
+            image, channel, keys = image[kept], channel[kept], keys[kept]
+        channels = np.array([largest.shape[1]])
+        return {"channel": channel, "keys": keys, "place": seen.place_of(image, channel), "channels": channels}
 
-    def _best(self, table: np.ndarray, channel: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The new table of keys, and where each entry comes from: candidate j >= 0, or -1 - column of the old table.
-
-        Candidates come channel by channel; they are laid out in rows beside the table's, which are sorted.
-        """
-        touched, starts, counts = np.unique(channel, return_index=True, return_counts=True)
-        row, slot = np.repeat(np.arange(len(touched)), counts), np.arange(len(keys)) - np.repeat(starts, counts)
-        beside = np.full((len(touched), self.k + counts.max()), NOTHING)
-        origin = np.broadcast_to(-1 - np.arange(beside.shape[1]), beside.shape).copy()
-        beside[:, : self.k] = table[touched]
-        beside[row, self.k + slot] = keys
-        origin[row, self.k + slot] = np.arange(len(keys))
-        order = np.argsort(~beside, axis=1, kind="stable")[:, : self.k]  # largest key first
-        new_table, chosen = table.copy(), np.broadcast_to(-1 - np.arange(self.k), table.shape).copy()
-        new_table[touched] = np.take_along_axis(beside, order, 1)
-        chosen[touched] = np.take_along_axis(origin, order, 1)
-        return new_table, chosen
-
-    def _empty(self, channels: int) -> Arrays:
-        shape = (channels, self.k)
-        return {"keys": np.full(shape, NOTHING), "place": np.zeros(shape, np.int64)}
+    def _threshold(self, channels: int) -> np.ndarray:
+        """The weakest value of every channel in the first part, which is in order; minus infinity for a short list."""
+        joined = self._parts[0] if self._parts else None
+        if joined is None:
+            return np.full(channels, -np.inf, np.float32)
+        if self._weakest is None or self._weakest[0] is not joined:
+            weakest = np.full(channels, -np.inf, np.float32)
+            counts = np.bincount(joined["channel"], minlength=channels)
+            last = np.cumsum(counts) - 1
+            full = counts >= self.k
+            weakest[full] = _decode(joined["keys"][last[full]])[0]
+            self._weakest = joined, weakest
+        return self._weakest[1]
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        keys, places = (np.concatenate([part[name] for part in parts], axis=1) for name in ("keys", "place"))
-        order = np.argsort(~keys, axis=1, kind="stable")[:, : self.k]
-        return {"keys": np.take_along_axis(keys, order, 1), "place": np.take_along_axis(places, order, 1)}
-
-    def update(self, batch: Batch, *tensors: Tensor) -> None:
-        self.load(self.reduce(batch, *tensors))  # the old table is in it already
+        entries = appended(parts)
+        kept = _strongest(entries["channel"], entries["keys"], self.k)
+        joined = {name: entries[name][kept] for name in ("channel", "keys", "place")}
+        return joined | {"channels": parts[0]["channels"]}
 
     def compute(self) -> ExtremesAnswer:
-        values, index = _decode(self.seen["keys"])
-        empty = self.seen["keys"] == NOTHING
-        return ExtremesAnswer(
-            values=np.where(empty, np.float32(np.nan), values),
-            index=np.where(empty, -1, index),
-            place=self.seen["place"],
-        )
+        entries = self.join([self.seen])
+        shape = (int(entries["channels"][0]), self.k)
+        values, index, place = np.full(shape, np.nan, np.float32), np.full(shape, -1), np.zeros(shape, np.int64)
+        where = entries["channel"], _rank(entries["channel"])
+        values[where], index[where] = _decode(entries["keys"])
+        place[where] = entries["place"]
+        return ExtremesAnswer(values=values, index=index, place=place)
+
+
+def _strongest(channel: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
+    """Places of the k largest keys of every channel, by channel and then largest first."""
+    order = np.lexsort((~keys, channel))
+    return order[_rank(channel[order]) < k]
+
+
+def _rank(channel: np.ndarray) -> np.ndarray:
+    """How many entries of its own channel stand before each. Shapes: (M,) ascending -> (M,)."""
+    return np.arange(len(channel)) - np.searchsorted(channel, channel)
 
 
 def _encode(values: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -113,7 +112,7 @@ def _encode(values: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def _decode(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and indices of keys; the value of an empty entry is minus infinity."""
+    """Values and indices of keys."""
     ordered = (keys >> 32).astype(np.int32)
     values = np.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).astype(np.int32).view(np.float32)
-    return np.where(keys == NOTHING, np.float32(-np.inf), values), LOW - (keys & LOW)
+    return values, LOW - (keys & LOW)
