@@ -76,6 +76,10 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 def first_tensor(value: Any) -> Tensor | None:
     """The first tensor in a nested value, or None."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
+        return value[0]
     return next(tensors_in(value), None)
 
 

@@ -44,8 +44,6 @@ class ExtremesAccumulator(Accumulator):
     at closely: after a few batches that is a handful.
     """
 
-    patience = 4  # joining sorts; a few more candidates in between cost less
-
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
@@ -55,7 +53,8 @@ class ExtremesAccumulator(Accumulator):
         seen = batch.per_image(tensors[0])
         largest = seen.largest.astype(np.float32, copy=False)  # (N, C)
         with np.errstate(invalid="ignore"):  # NaN reaches nothing
-            image, channel = np.nonzero(largest >= self._threshold(largest.shape[1]))
+            close = np.flatnonzero(largest >= self._threshold(largest.shape[1]))
+        image, channel = np.divmod(close, largest.shape[1])
         keys = _encode(largest[image, channel], batch.index[image])
         if not self._parts:  # of a first batch everything is a candidate, and positions are looked up for few only
             kept = _strongest(channel, keys, self.k)
@@ -76,6 +75,16 @@ class ExtremesAccumulator(Accumulator):
             weakest[full] = _decode(joined["keys"][last[full]])[0]
             self._weakest = joined, weakest
         return self._weakest[1]
+
+    def _absorb(self, fresh: Arrays) -> None:
+        """Joining sorts, and waiting lets thresholds go stale: join when half as many wait as are known."""
+        if fresh:
+            self._parts.append(fresh)
+        if len(self._parts) > 1 and 2 * self._waiting() >= len(self._parts[0]["keys"]):
+            self._parts = [self.join(self._parts)]
+
+    def _waiting(self) -> int:
+        return sum(len(part["keys"]) for part in self._parts[1:])
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         entries = appended(parts)

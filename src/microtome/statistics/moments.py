@@ -29,6 +29,8 @@ class MomentsAnswer:
 class MomentsAccumulator(Accumulator):
     """Sums and sums of squares."""
 
+    patience = 16
+
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         seen = batch.per_image(tensors[0])
         count = np.float64(len(batch.index) * seen.positions)
@@ -62,6 +64,8 @@ class FiringAnswer:
 
 class FiringAccumulator(Accumulator):
     """Counts of active positions and a running maximum."""
+
+    patience = 16
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         seen = batch.per_image(tensors[0])
