@@ -24,8 +24,9 @@ import torch
 from microtome.image_sources import open_images
 from microtome.images import Images
 from microtome.network.addresses import Address
-from microtome.network.measure import Probe, measure
+from microtome.network.measure import measure
 from microtome.network.open import Model, open_model
+from microtome.network.recorder import Probe
 from microtome.network.untouched import untouched
 from microtome.statistics import ClassMeans, Extremes, Firing, Histogram, Moments, Quantiles, Rows, Statistic
 

@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from feeding import feed
+from microtome.errors import RunFailed
 from microtome.statistics import Moments
 from microtome.store import read_tree, write_bytes, write_json, write_tree
 
@@ -111,9 +113,12 @@ def test_a_write_that_fails_leaves_only_the_old_file(tmp_path: Path, monkeypatch
     def half(path: Path, content: bytes) -> int:
         with path.open("wb") as file:
             file.write(content[:2])
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunFailed) as caught:
         write_bytes(tmp_path / "file", b"new content")
+    assert caught.value.given == f"file could not be written in {str(tmp_path)!r} (No space left on device)"
+    assert caught.value.allowed == "What was written before is unharmed"
+    assert caught.value.next_step.startswith("Make room, or give a folder that can be written")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]

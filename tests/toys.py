@@ -11,8 +11,9 @@ from torchvision import models
 
 import microtome as mt
 from microtome.images import Images, wrap
-from microtome.network.measure import Probe, measure
+from microtome.network.measure import measure
 from microtome.network.open import Model
+from microtome.network.recorder import Probe
 from microtome.network.untouched import untouched
 from microtome.statistics import Accumulator, Arrays, Batch, Statistic
 from microtome.statistics.statistic import appended

@@ -5,23 +5,26 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
 from .analyses import choose, registry
 from .analysis import Analysis
+from .answers import Answers, Share
 from .errors import UsageError
 from .image_sources import open_images as _open_images
 from .images import Images
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
+from .plan import holding, read_plan
 from .progress import Progress
-from .run import Run, check_free, write_run
-from .runner import Look
+from .run import Run, write_run
+from .runner import EVERYTHING, Look
 
 
 def open_images(
@@ -34,6 +37,31 @@ def open_images(
     return _open_images(str(source), like.preprocessing, like.class_names, split, class_map)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """How far the shares of a look have come: the stage (from 1), and what it still waits for."""
+
+    folder: Path
+    number: int
+    missing: tuple[str, ...]
+
+
+class Options(TypedDict, total=False):
+    """What `look`, `look_share` and `merge` may be told; `look` says what each means."""
+
+    analyses: Iterable[str]
+    settings: Mapping[str, Mapping[str, Any]] | None
+    plugins: Iterable[Path]
+    effort: Effort
+    units: Iterable[str]
+    seed: int
+    batch_size: int | None
+    device: str
+    amp: bool
+    progress: Progress | None
+    call: Mapping[str, Any] | None
+
+
 def look(
     model: Model | nn.Module | str,
     images: Images | str | Path | None = None,
@@ -43,35 +71,90 @@ def look(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     plugins: Iterable[Path] = (),
     effort: Effort = "normal",
+    units: Iterable[str] = (),
     seed: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
+    amp: bool = False,
     progress: Progress | None = None,
+    call: Mapping[str, Any] | None = None,
 ) -> Run:
     """Look at a network with a set of images and keep what was found in the folder `out`.
 
-    `settings` gives other than default settings by analysis, such as {"activity": {"k": 4}}.
+    A look that was broken off goes on where it stopped; one that is finished adds what is missing. `settings` gives
+    other than default settings by analysis, such as {"activity": {"k": 4}}; `units` are globs of further units for
+    analyses that choose a few; `amp` is mixed precision on a GPU; `call` is kept in the folder, to say how model and
+    images were opened.
     Raises: MicrotomeError, one of `microtome.errors`.
     """
+    options = Options(
+        analyses=analyses, settings=settings, plugins=plugins, effort=effort, units=units, seed=seed,
+        batch_size=batch_size, device=device, amp=amp, progress=progress, call=call,
+    )  # fmt: skip
+    found = _work(model, images, Path(out), EVERYTHING, options)
+    assert isinstance(found, Run)  # who does everything misses nothing
+    return found
+
+
+def look_share(
+    model: Model | nn.Module | str,
+    images: Images | str | Path | None = None,
+    *,
+    out: str | Path,
+    share: tuple[int, int],
+    **options: Unpack[Options],
+) -> Run | Stage:
+    """Do the share (i, n) of the next stage of a look, beside n - 1 others; `merge` leads to the stage after it."""
+    return _work(model, images, Path(out), Share.parse(f"{share[0]}/{share[1]}", {}), options)
+
+
+def merge(
+    model: Model | nn.Module | str,
+    images: Images | str | Path | None = None,
+    *,
+    out: str | Path,
+    **options: Unpack[Options],
+) -> Run | Stage:
+    """Put the shares of a stage together: the finished run, or the stage that is next. Nothing is measured."""
+    return _work(model, images, Path(out), None, options)
+
+
+def _work(
+    model: Model | nn.Module | str, images: Images | str | Path | None, folder: Path, share: Share | None,
+    options: Options,
+) -> Run | Stage:  # fmt: skip
     opened = model if isinstance(model, Model) else open_model(model)
     seen = images if isinstance(images, Images) or images is None else open_images(images, opened)
-    specimen = Specimen(model=opened, images=seen, effort=effort, seed=seed)
-    folder = Path(out)
-    check_free(folder, specimen)
-    available = registry(plugins)
-    chosen = [_with_settings(cls, (settings or {}).get(cls.name, {})) for cls in choose(analyses, available)]
-    looking = Look(specimen, batch_size=batch_size, device=device, progress=progress)
-    started = time.perf_counter()
-    outcome = looking.run(chosen)
-    how = {
-        "looked_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "took": round(time.perf_counter() - started, 1),
-        "device": str(looking.device),
-        "batch_size": batch_size or automatic_batch(opened.sites),
-        "settings": {analysis.name: analysis.key for analysis in chosen},
-        "command": shlex.join(["microtome", *sys.argv[1:]]) if Path(sys.argv[0]).name == "microtome" else "",
-    }
-    return write_run(folder, specimen, outcome, available, how)
+    before = read_plan(folder)
+    units = tuple(dict.fromkeys([*(before.units if before else ()), *options.get("units", ())]))
+    specimen = Specimen(model=opened, images=seen, effort=options.get("effort", "normal"),
+                        seed=options.get("seed", 0), units=units)  # fmt: skip
+    _ = specimen.named_units
+    available = registry(options.get("plugins", ()))
+    given = options.get("settings") or {}
+    chosen = [
+        _with_settings(cls, given.get(cls.name, {})) for cls in choose(options.get("analyses", ["all"]), available)
+    ]
+    looking = Look(specimen, batch_size=options.get("batch_size"), device=options.get("device", "auto"),
+                   amp=options.get("amp", False), answers=Answers(folder / "answers"),
+                   progress=options.get("progress"))  # fmt: skip
+    settings = {analysis.name: analysis.key for analysis in chosen}
+    with holding(folder, before, specimen, settings, options.get("call"), share):
+        started = time.perf_counter()
+        outcome = looking.run(chosen, share)
+        if outcome.missing:
+            return Stage(folder=folder, number=outcome.stage, missing=outcome.missing)
+        how = {
+            "looked_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "took": round(time.perf_counter() - started, 1),
+            "device": str(looking.device),
+            "batch_size": options.get("batch_size") or automatic_batch(opened.sites),
+            "settings": settings,
+            "command": shlex.join(["microtome", *sys.argv[1:]]) if Path(sys.argv[0]).name == "microtome" else "",
+        }
+        run = write_run(folder, specimen, outcome, available, how)
+        looking.answers.forget_unfinished()
+        return run
 
 
 def _with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis:
@@ -85,4 +168,4 @@ def _with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis
         ) from error  # fmt: skip
 
 
-__all__: Sequence[str] = ("look", "open_images", "open_model")
+__all__: Sequence[str] = ("Stage", "look", "look_share", "merge", "open_images", "open_model")

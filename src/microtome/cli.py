@@ -2,20 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from .errors import MicrotomeError, UsageError
+from .errors import MicrotomeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
 
-ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="torchvision:NAME or zoo:NAME, with weights torchvision:NAME@WEIGHTS")
-]
+MODEL_HELP = "torchvision:NAME or zoo:NAME, with weights torchvision:NAME@WEIGHTS"
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
@@ -98,8 +96,9 @@ def analyses(plugin: Plugins = None, json_: Json = False) -> None:
 
 @app.command()
 def look(
-    model: ModelArgument,
-    images: Annotated[str, typer.Argument(help="A folder, mnist:DIR, or digits.")],
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"{MODEL_HELP}; or the folder of a run to go on with.")],
+    images: Annotated[str | None, typer.Argument(help="A folder, mnist:DIR, or digits.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The run's folder; default runs/MODEL-IMAGES.")
     ] = None,
@@ -118,36 +117,48 @@ def look(
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a batch; 0: automatic.")] = 0,
     device: Device = "auto",
+    amp: Annotated[bool, typer.Option("--amp", help="Mixed precision, on a GPU.")] = False,
+    units: Annotated[
+        list[str] | None, typer.Option(help="Units that large analyses work on besides, such as conv2:3 or 'layer1.*'.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="I/N: do one of N parts of the next stage; auto: as Slurm or torchrun say.")
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write the pages.")] = True,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look at a network with a set of images: run analyses, write a report."""
-    from .api import look as run_look
-    from .api import open_images
-    from .network.open import open_model
+    """Look at a network with a set of images: run analyses, write a report. The same command goes on after a kill."""
+    from .workflows.look import Call
+    from .workflows.look import look as run_look
 
-    opened = open_model(model)
-    found = open_images(images, opened, class_map=_class_map(classes))
-    found = found.limit(limit, seed) if limit else found
-    folder = out or Path("runs") / f"{opened.name}-{Path(found.source.partition(':')[0]).name}"
-    progress = _progress(quiet or json_)
-    progress.say(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
-    progress.say(f"{len(found):,} images from {found.source}; {found.labelling}")
-    progress.say(f"analyses {analyses}, effort {effort}, seed {seed}, into {folder}")
-    run = run_look(
-        opened, found, out=folder, analyses=analyses.split(","), settings=_settings(set_ or ()), plugins=plugin or (),
-        effort=effort, seed=seed, batch_size=batch_size or None, device=device, progress=progress,
+    sources = {name.rstrip("_"): context.get_parameter_source(name) for name in context.params}
+    given = [name for name in Call.__annotations__ if getattr(sources[name], "name", "") == "COMMANDLINE"]
+    asked = Call(
+        model=model, images=images, analyses=analyses, set=tuple(set_ or ()), plugin=tuple(map(str, plugin or ())),
+        effort=effort, classes=str(classes) if classes else None, limit=limit, seed=seed, units=tuple(units or ()),
     )  # fmt: skip
-    page = run.report() if report else None
-    if json_:
-        _print_json({"run": str(folder), "report": str(page) if page else None, "skipped": run.info["skipped"],
-                     "findings": [vars(f) for r in run.results.values() for f in r.findings()]})  # fmt: skip
-        return
-    _say_findings(run)
-    for name, why in run.info["skipped"].items():
-        typer.echo(f"skipped {name}: {why}")
-    typer.echo(f"Report: {page}" if page else f"Run: {folder}")
+    progress = _progress(quiet or json_)
+    try:
+        found = run_look(asked, given, out=out, shard=shard, batch_size=batch_size or None, device=device, amp=amp,
+                         progress=progress)  # fmt: skip
+    except KeyboardInterrupt:
+        typer.secho("Interrupted. What was measured is kept: the same command goes on from there.", err=True)
+        raise typer.Exit(1) from None
+    _say_run(found, report, json_)
+
+
+@app.command()
+def merge(
+    run: Annotated[Path, typer.Argument(help="The folder that the shards worked in.")],
+    report: Annotated[bool, typer.Option(help="Write the pages.")] = True,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put the shards of a stage together; says which stage is next, or writes the report."""
+    from .workflows.look import merge as run_merge
+
+    _say_run(run_merge(run, progress=_progress(quiet or json_)), report, json_)
 
 
 @app.command()
@@ -208,36 +219,32 @@ def _progress(quiet: bool) -> Any:
     return Silent() if quiet else Terminal()
 
 
+def _say_run(found: Any, report: bool, json_: bool) -> None:
+    from .api import Stage
+
+    if isinstance(found, Stage):
+        lines = "; ".join(found.missing)
+        if json_:
+            _print_json({"run": str(found.folder), "stage": found.number, "missing": found.missing})
+        else:
+            typer.echo(f"Stage {found.number}: {lines}")
+            typer.echo(f"Once all shards of it are done: microtome merge {found.folder}")
+        return
+    page = found.report() if report else None
+    if json_:
+        _print_json({"run": str(found.folder), "report": str(page) if page else None, "skipped": found.info["skipped"],
+                     "findings": [vars(f) for r in found.results.values() for f in r.findings()]})  # fmt: skip
+        return
+    _say_findings(found)
+    for name, why in found.info["skipped"].items():
+        typer.echo(f"skipped {name}: {why}")
+    typer.echo(f"Report: {page}" if page else f"Run: {found.folder}")
+
+
 def _say_findings(run: Any) -> None:
     found = sorted((f for result in run.results.values() for f in result.findings()), key=lambda f: -f.weight)
     for finding in found[:10]:
         typer.echo(f"- {finding.sentence} ({finding.control})")
-
-
-def _settings(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        analysis, dot, setting = name.partition(".")
-        if not (equals and dot):
-            raise UsageError(f"--set {pair}", "A setting is ANALYSIS.SETTING=VALUE", "Write for instance activity.k=4")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-        found.setdefault(analysis, {})[setting] = parsed
-    return found
-
-
-def _class_map(path: Path | None) -> dict[str, int | str] | None:
-    if path is None:
-        return None
-    try:
-        found: dict[str, int | str] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as JSON ({error})", "A class map is a JSON object, folder to class",
-                         'Write for instance {"n01440764": "tench"}') from error  # fmt: skip
-    return found
 
 
 def _mean_and_half(values: Any) -> tuple[float, float]:

@@ -115,21 +115,26 @@ class Images:
         inside = np.array([int.from_bytes(key, "little") / 2**64 < fraction for key in keys])
         return self.take(np.flatnonzero(inside)), self.take(np.flatnonzero(~inside))
 
-    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Places (n,) and pixels (n, C, H, W) of one batch after the other; the next is decoded meanwhile."""
+    def batches(self, size: int, places: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Places (n,) and pixels (n, C, H, W) of one batch after the other; the next is decoded meanwhile.
+
+        All images in their order, or those at `places`.
+        """
+        wanted = np.arange(len(self)) if places is None else places
         with ThreadPoolExecutor(DECODERS) as pool:
 
             def order(start: int) -> tuple[np.ndarray, list[Future[list[np.ndarray]]]]:
-                places = np.arange(start, min(start + size, len(self)))
-                shares = np.array_split(places, min(DECODERS, len(places)))
-                return places, [pool.submit(self._read_all, share) for share in shares]
+                some = wanted[start : start + size]
+                shares = np.array_split(some, min(DECODERS, len(some)))
+                return some, [pool.submit(self._read_all, share) for share in shares]
 
-            waiting = order(0) if len(self) else None
+            waiting = order(0) if len(wanted) else None
+            start = 0
             while waiting is not None:
-                places, shares = waiting
-                following = int(places[-1]) + 1
-                waiting = order(following) if following < len(self) else None
-                yield places, np.stack([pixels for share in shares for pixels in share.result()])
+                some, shares = waiting
+                start += size
+                waiting = order(start) if start < len(wanted) else None
+                yield some, np.stack([pixels for share in shares for pixels in share.result()])
 
     def _read_all(self, places: np.ndarray) -> list[np.ndarray]:
         return [self[int(place)] for place in places]

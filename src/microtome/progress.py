@@ -13,8 +13,8 @@ class Progress(Protocol):
         ...
 
     @contextmanager
-    def bar(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """Show a bar of `total` units; call what it gives with the number of units done."""
+    def bar(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a bar of `total` units, `done` of them before; call what it gives with the number of further ones."""
         ...
 
 
@@ -24,7 +24,7 @@ class Silent:
     def say(self, line: str) -> None: ...
 
     @contextmanager
-    def bar(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def bar(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
         yield lambda count: None
 
 
@@ -40,7 +40,7 @@ class Terminal:
         self.console.print(line, markup=False, soft_wrap=True)
 
     @contextmanager
-    def bar(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def bar(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
         from rich import progress
 
         parts = (
@@ -53,7 +53,7 @@ class Terminal:
             progress.TimeRemainingColumn(),
         )
         with progress.Progress(*parts, console=self.console) as shown:
-            task = shown.add_task(title, total=total, rate="")
+            task = shown.add_task(title, total=total, completed=done, rate="")
 
             def advance(count: int) -> None:
                 shown.advance(task, count)
@@ -61,3 +61,8 @@ class Terminal:
                 shown.update(task, rate=f"{speed:.0f} {unit}/s" if speed else "")
 
             yield advance
+
+
+def duration(seconds: float) -> str:
+    """A time in words."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

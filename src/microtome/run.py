@@ -1,13 +1,19 @@
 """A run: a folder with the results of one look, and small pictures of the images that they refer to.
 
-run.json             what was looked at, how, with which versions; layers; skipped analyses
-results/NAME.json    one result each, its arrays in NAME.safetensors beside it
-images/sheet-N.webp  display images, many a sheet; images/index.json says where each lies
+run.json                what was looked at, how, with which versions; layers; skipped analyses; which files belong to it
+results/NAME-*.safetensors   one result each
+images/sheet-*.webp     display images, many a sheet; images/index-*.json says where each lies
+answers/                what has been measured, so that going on and adding cost only what is new
+plan.json               what the look was asked for, written before anything is measured
+
+Files are named by a hash of their contents and run.json is written last: what is not named in it does not count.
 """
 
+import hashlib
 import io
 import json
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,15 +30,16 @@ from .cards import Card, Crops
 from .errors import BadRun
 from .images import Images
 from .network.specimen import Specimen
-from .store import read_tree, write_bytes, write_json, write_tree
+from .store import SUFFIX, read_tree, tree_bytes, write_bytes, write_json
 
 if TYPE_CHECKING:
     from .runner import Outcome
 
-FORMAT = 1
+FORMAT = 2
 SHEET_SIDE = 1024  # pixels; larger sheets are slow to decode on phones
 CRISP_SIDE = 64  # images up to this side are kept without loss
 VERSIONS = ("microtome", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a file in the run's folder: no way out of it
 
 
 @dataclass(frozen=True)
@@ -45,30 +52,33 @@ class Run:
     @cached_property
     def info(self) -> dict[str, Any]:
         """What stands in run.json."""
-        try:
-            info: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
-        except (OSError, ValueError) as error:
-            raise BadRun(
-                f"Folder {str(self.folder)!r} is no run ({type(error).__name__})",
-                "A run is a folder with a readable run.json", "Make one with `microtome look MODEL IMAGES -o FOLDER`",
-            ) from error  # fmt: skip
-        if info.get("format") != FORMAT:
-            raise BadRun(
-                f"Run {self.folder.name} has format {info.get('format')!r}", f"This version reads format {FORMAT}",
-                "Open it with the version of microtome that stands in its run.json",
-            )  # fmt: skip
+        info = read_description(self.folder / "run.json")
+        names = [*info.get("files", {}).values(), info.get("image_index") or "none"]
+        if not all(isinstance(name, str) and PLAIN_NAME.fullmatch(name) for name in names):
+            raise BadRun(f"Run {self.folder.name} names files outside of its folder", "A run is self-contained",
+                         "Do not trust this run")  # fmt: skip
         return info
 
     @property
     def names(self) -> list[str]:
-        """The analyses that have a result here and can be read."""
+        """Names of the analyses whose results can be read."""
         return [name for name in self.info["analyses"] if name in self.registry]
 
     def __getitem__(self, name: str) -> Result:
         if name not in self.names:
             raise BadRun(f"Run {self.folder.name} has no result {name!r}", f"There are: {', '.join(self.names)}",
                          "Add it with `microtome look ... --analyses`")  # fmt: skip
-        return self.registry[name].result.from_state(read_tree(self.folder / "results" / name))
+        return self._result(name, self.info["files"][name])
+
+    def _result(self, name: str, file: str) -> Result:
+        tree = read_tree(self.folder / "results" / file)
+        try:
+            return self.registry[name].result.from_state(tree)
+        except (TypeError, ValueError, KeyError) as error:
+            raise BadRun(
+                f"The result {name!r} of run {self.folder.name} does not fit its analysis ({error})",
+                "A result holds what its class says", f"Look again with `--analyses {name}`",
+            ) from error  # fmt: skip
 
     @property
     def results(self) -> dict[str, Result]:
@@ -76,9 +86,18 @@ class Run:
         return {name: self[name] for name in self.names}
 
     @cached_property
-    def image_index(self) -> dict[str, Any]:
-        """Where the images lie: `sheets` and, by place in the set, [sheet, left, top], label and id."""
-        found: dict[str, Any] = json.loads((self.folder / "images" / "index.json").read_text())
+    def image_index(self) -> dict[str, Any] | None:
+        """Where the images lie: names of `sheets` and, by place in the set, [sheet, left, top], label and id."""
+        name = self.info["image_index"]
+        if name is None:
+            return None
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "images" / name).read_text())
+            if not all(PLAIN_NAME.fullmatch(sheet) for sheet in found["sheets"]):
+                raise ValueError("sheets outside of the folder")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadRun(f"The images of run {self.folder.name} cannot be read ({type(error).__name__})",
+                         "A run holds images/index-*.json", "Look again") from error  # fmt: skip
         return found
 
     def report(self, out: Path | None = None) -> Path:
@@ -95,43 +114,65 @@ def open_run(folder: str | Path, plugins: Iterable[Path] = ()) -> Run:
     """
     run = Run(Path(folder), registry(plugins))
     _ = run.info
+    links = [path for path in run.folder.rglob("*") if path.is_symlink()]
+    if links:
+        raise BadRun(f"Run {run.folder.name} holds a link, {links[0].relative_to(run.folder)}",
+                     "A run is self-contained", "Do not trust this run, or copy what the link points to")  # fmt: skip
     return run
 
 
-def check_free(folder: Path, specimen: Specimen) -> None:
-    """Refuse a folder that holds a run of another model or other images.
+def read_description(path: Path) -> dict[str, Any]:
+    """What stands in a run's run.json or plan.json.
 
-    Raises: BadRun.
+    Raises: BadRun if it is not there, cannot be read, or has another format.
     """
-    if not (folder / "run.json").exists():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise BadRun(f"Folder {str(folder)!r} is not empty and no run", "A run needs a folder of its own",
-                         "Choose another folder with -o")  # fmt: skip
-        return
-    there, here = Run(folder, {}).info["fingerprints"], _fingerprints(specimen)
-    if there != here:
-        what = " and ".join(name for name in here if here[name] != there.get(name))
-        raise BadRun(f"Folder {str(folder)!r} holds a run with other {what}", "A run has one model and one image set",
-                     "Choose another folder with -o, or remove this one")  # fmt: skip
+    folder = path.parent
+    if path.name == "run.json" and not path.exists() and (folder / "plan.json").exists():
+        raise BadRun(f"The run in {str(folder)!r} is not finished", "A report needs a finished run",
+                     "Run the same `microtome look` again: it goes on where it stopped")  # fmt: skip
+    try:
+        info = json.loads(path.read_text())
+        found = info["format"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadRun(
+            f"Folder {str(folder)!r} is no run ({type(error).__name__})",
+            f"A run is a folder with a readable {path.name}",
+            "Make one with `microtome look MODEL IMAGES -o FOLDER`",
+        ) from error
+    if found != FORMAT:
+        raise BadRun(
+            f"Run {folder.name} has format {found!r}", f"This version reads format {FORMAT}",
+            "Open it with the version of microtome that stands in its run.json",
+        )  # fmt: skip
+    return dict(info)
 
 
 def write_run(folder: Path, specimen: Specimen, outcome: "Outcome", analyses: Registry, how: Mapping[str, Any]) -> Run:
-    """Write results, images and run.json, in this order: a folder with run.json is whole."""
+    """Add results to a run, or begin one; run.json is written last, and then what it no longer names is removed."""
+    before = read_description(folder / "run.json") if (folder / "run.json").exists() else {}
+    files: dict[str, str] = dict(before.get("files", {}))
     for name, result in outcome.results.items():
-        write_tree(folder / "results" / name, result.to_state())
+        content = tree_bytes(result.to_state())
+        files[name] = f"{name}-{_hash(content)}"
+        write_bytes(folder / "results" / f"{files[name]}{SUFFIX}", content)
+    index = None
     if specimen.images is not None:
-        wanted = _referred(card for result in outcome.results.values() for card in result.cards())
-        write_images(folder / "images", specimen.images, wanted)
-    write_json(folder / "run.json", _describe(specimen, outcome, how))
+        run = Run(folder, analyses)
+        kept = {name: run._result(name, file) for name, file in files.items() if name in analyses}
+        wanted = _referred(card for result in kept.values() for card in result.cards())
+        index = write_images(folder / "images", specimen.images, wanted)
+    write_json(folder / "run.json", _describe(specimen, outcome, how, before) | {"files": files, "image_index": index})
+    _remove_unnamed(folder, files, index)
     return Run(folder, analyses)
 
 
-def write_images(folder: Path, images: Images, places: np.ndarray) -> None:
-    """Display images of these places as WebP sheets, with an index."""
+def write_images(folder: Path, images: Images, places: np.ndarray) -> str:
+    """Display images of these places as WebP sheets, with an index, whose name is the answer."""
     _, height, width = images.shape
     columns, rows = max(1, SHEET_SIDE // width), max(1, SHEET_SIDE // height)
     crisp = max(height, width) <= CRISP_SIDE
     where: dict[str, list[int]] = {}
+    sheets: list[str] = []
     for number, start in enumerate(range(0, len(places), columns * rows)):
         chosen = places[start : start + columns * rows]
         used = -(-len(chosen) // columns)
@@ -140,13 +181,31 @@ def write_images(folder: Path, images: Images, places: np.ndarray) -> None:
             top, left = slot // columns * height, slot % columns * width
             picture[top : top + height, left : left + width] = images[int(place)].transpose(1, 2, 0)
             where[str(int(place))] = [number, left, top]
-        write_bytes(folder / f"sheet-{number}.webp", webp(picture, lossless=crisp))
-    write_json(folder / "index.json", {
-        "height": height, "width": width, "crisp": crisp, "where": where,
+        content = webp(picture, lossless=crisp)
+        sheets.append(f"sheet-{_hash(content)}.webp")
+        write_bytes(folder / sheets[-1], content)
+    index = {
+        "height": height, "width": width, "crisp": crisp, "where": where, "sheets": sheets,
         "sheet_columns": columns, "sheet_rows": rows,
         "ids": {key: images.ids[int(key)] for key in where},
         "labels": {key: int(images.labels[int(key)]) for key in where},
-    })  # fmt: skip
+    }  # fmt: skip
+    name = f"index-{_hash(json.dumps(index).encode())}.json"
+    write_json(folder / name, index)
+    return name
+
+
+def _remove_unnamed(folder: Path, files: Mapping[str, str], index: str | None) -> None:
+    named = {f"{file}{SUFFIX}" for file in files.values()}
+    if index is not None:
+        named |= {index, *json.loads((folder / "images" / index).read_text())["sheets"]}
+    for path in [*(folder / "results").glob("*"), *(folder / "images").glob("*")]:
+        if path.name not in named:
+            path.unlink()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
 def webp(picture: np.ndarray, lossless: bool) -> bytes:
@@ -162,12 +221,15 @@ def _referred(cards: Iterable[Card]) -> np.ndarray:
     return places[places >= 0]
 
 
-def _fingerprints(specimen: Specimen) -> dict[str, str]:
+def fingerprints(specimen: Specimen) -> dict[str, str]:
+    """What tells a model and a set of images from others."""
     images = specimen.images.fingerprint if specimen.images is not None else "none"
     return {"weights": specimen.model.fingerprint, "images": images}
 
 
-def _describe(specimen: Specimen, outcome: "Outcome", how: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(
+    specimen: Specimen, outcome: "Outcome", how: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
     model, images = specimen.model, specimen.images
     return {
         "format": FORMAT,
@@ -185,13 +247,15 @@ def _describe(specimen: Specimen, outcome: "Outcome", how: Mapping[str, Any]) ->
              "read": site.read, "parameters": site.parameters, "macs": site.macs}
             for site in specimen.layers
         ],
-        "fingerprints": _fingerprints(specimen),
-        "analyses": list(outcome.results),
-        "skipped": outcome.skipped,
-        "seconds": {name: round(value, 2) for name, value in outcome.seconds.items()},
+        "fingerprints": fingerprints(specimen),
+        "analyses": list(dict.fromkeys([*before.get("analyses", ()), *outcome.results])),
+        "skipped": {name: why for name, why in before.get("skipped", {}).items() if name not in outcome.results}
+        | outcome.skipped,
+        "seconds": before.get("seconds", {}) | {name: round(value, 2) for name, value in outcome.seconds.items()},
         "passes": outcome.passes,
         "effort": specimen.effort,
         "seed": specimen.seed,
         "versions": {name: metadata.version(name) for name in VERSIONS} | {"python": platform.python_version()},
         **how,
+        "settings": before.get("settings", {}) | how.get("settings", {}),
     }  # fmt: skip

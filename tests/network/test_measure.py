@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from microtome.errors import CallOrderChanged, UnknownName, UsageError
-from microtome.network.measure import LARGEST_BATCH, Probe, automatic_batch, measure
+from microtome.network.measure import LARGEST_BATCH, automatic_batch, measure
+from microtome.network.recorder import Probe
 from microtome.network.untouched import untouched
 from microtome.statistics import ClassMeans, Moments
 from toys import Answers, InPlace, Plain, Shared, Skip, Tokens, noise, opened, prepared, seeded, seen

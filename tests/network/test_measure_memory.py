@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microtome.errors import RunFailed
-from microtome.network.measure import Probe, measure
+from microtome.errors import ModelFailed, RunFailed
+from microtome.network.measure import measure
+from microtome.network.recorder import Probe
 from microtome.network.untouched import untouched
 from microtome.statistics import Moments
 from toys import Plain, noise, opened, prepared, seeded, seen
@@ -97,10 +98,28 @@ def test_a_small_batch_is_filled_with_copies_that_are_not_measured(count, batch_
     assert activations.shape == gradients.shape == whole.shape
 
 
-def test_any_other_error_of_the_network_is_raised_at_once() -> None:
+def test_any_other_error_of_the_network_is_raised_at_once_with_its_place_and_images() -> None:
     model, module = hungry(99, RuntimeError("a bug of mine"))
     images, _ = noise(model), model.sites
     module.most, module.sizes = 4, []
-    with pytest.raises(RuntimeError, match="a bug of mine"):
+    with pytest.raises(ModelFailed) as caught:
         seen(model, images, "amax", batch_size=10)
     assert module.sizes == [10]
+    assert caught.value.given == (
+        "The network raised RuntimeError after body.act, on the 10 images from 'noise/0' to 'noise/9': a bug of mine"
+    )
+    assert caught.value.allowed == "A network must take every batch of its images"
+    assert caught.value.next_step.startswith("Look at these images")
+    assert caught.value.__cause__ is module.error
+
+
+def test_an_error_of_a_statistic_is_not_blamed_on_the_network(monkeypatch) -> None:
+    model, _ = hungry(99, MemoryError())
+    images = noise(model)
+
+    def broken(self: Moments, batch: object, *tensors: Tensor) -> None:
+        raise ValueError("a bug of ours")
+
+    monkeypatch.setattr(type(Moments().start()), "reduce", broken)
+    with untouched(model.module), pytest.raises(ValueError, match="a bug of ours"):
+        measure(model, images, [Probe((model.sites.address("amax"),), Moments())])

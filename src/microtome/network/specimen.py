@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, UnknownName
 from ..images import Images
 from .open import Model
 from .receptive_field import Field, receptive_fields
@@ -21,6 +22,7 @@ Effort = Literal["quick", "normal", "full"]
 class Specimen:
     """One model (others by name), optionally images, and how much work may be spent.
 
+    `units` are globs of units that analyses which choose a few should work on besides.
     `results` holds the finished results of the analyses that the one being run has named in `requires`.
     """
 
@@ -29,6 +31,7 @@ class Specimen:
     others: Mapping[str, Model] = field(default_factory=dict)
     effort: Effort = "normal"
     seed: int = 0
+    units: tuple[str, ...] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,6 +54,27 @@ class Specimen:
     def labelled(self) -> bool:
         """Whether there are images with labels that fit the output."""
         return self.images is not None and self.images.labelled and self.images.labels.max() < self.classes
+
+    @cached_property
+    def named_units(self) -> dict[str, tuple[int, ...]]:
+        """The units that `units` names, globs such as `layer1.*:3` or `conv2` (all of a layer): by layer, ascending.
+
+        Raises: UnknownName for a glob that names nothing.
+        """
+        found: dict[str, set[int]] = {}
+        for glob in self.units:
+            name, colon, which = glob.rpartition(":")
+            name, which = (name, which) if colon else (glob, "*")
+            hits = [
+                (layer.name, unit) for layer in self.layers if fnmatchcase(layer.name, name)
+                for unit in range(layer.units) if fnmatchcase(str(unit), which)
+            ]  # fmt: skip
+            if not hits:
+                raise UnknownName(f"No unit is called {glob!r}", f"Units are LAYER:NUMBER, layers are: "
+                                  f"{', '.join(layer.name for layer in self.layers)}", "Mend --units")  # fmt: skip
+            for layer, unit in hits:
+                found.setdefault(layer, set()).add(unit)
+        return {layer.name: tuple(sorted(found[layer.name])) for layer in self.layers if layer.name in found}
 
     def reading(self) -> dict[str, str]:
         """For every layer the site where its units are read; layers that see images mixed have none.

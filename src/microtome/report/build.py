@@ -33,7 +33,7 @@ def build_report(run: Run, out: Path) -> Path:
     data = out / "data"
     network = {
         "info": run.info,
-        "images": run.image_index if (run.folder / "images" / "index.json").exists() else None,
+        "images": run.image_index,
         "columns": columns,
         "cards": [encode_card(card, data / f"network-{n}") for n, card in enumerate(_scoped(cards, ""))],
         "analyses": {name: run.registry[name].question for name in results},

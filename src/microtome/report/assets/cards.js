@@ -87,5 +87,5 @@ microtome.telling = (network, layer, unit, side) => {
   if (!where) return microtome.element('span', { class: 'none' }, '–');
   const [top, left, bottom, right] = best.boxes[unit][0];
   const part = [where[1] + left, where[2] + top, right - left, bottom - top];
-  return microtome.part(`images/sheet-${where[0]}.webp`, part, side, { crisp: network.images.crisp, label });
+  return microtome.part(`images/${network.images.sheets[where[0]]}`, part, side, { crisp: network.images.crisp, label });
 };

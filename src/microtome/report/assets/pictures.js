@@ -53,7 +53,7 @@ microtome.crop = (network, index, box, caption, side) => {
   const where = images && images.where[index];
   if (index < 0 || !where) return microtome.element('span', { class: 'none', title: 'no image' }, '–');
   const [sheet, left, top] = where;
-  const path = `images/sheet-${sheet}.webp`;
+  const path = `images/${images.sheets[sheet]}`;
   const [boxTop, boxLeft, boxBottom, boxRight] = box;
   const name = network.info.images.class_names[images.labels[index]] ?? '';
   const label = [caption, name, images.ids[index]].filter(Boolean).join(', ');
@@ -66,10 +66,10 @@ microtome.crop = (network, index, box, caption, side) => {
 };
 
 microtome.wholeImage = (network, index, box, label) => {
-  const { where, height, width, crisp } = network.images;
+  const { where, height, width, crisp, sheets } = network.images;
   const [sheet, left, top] = where[index];
   const side = Math.max(192, Math.min(288, width));
-  const canvas = microtome.part(`images/sheet-${sheet}.webp`, [left, top, width, height], side, { crisp, label, lazy: false });
+  const canvas = microtome.part(`images/${sheets[sheet]}`, [left, top, width, height], side, { crisp, label, lazy: false });
   const scale = side / Math.max(width, height);
   const [boxTop, boxLeft, boxBottom, boxRight] = box.map((edge) => edge * scale);
   const frame = microtome.element('span', {

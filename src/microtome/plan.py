@@ -1,0 +1,99 @@
+"""What a look was asked for, written into its folder before anything is measured.
+
+It keeps two looks apart (another model, other images), and says how to go on: `microtome look RUN` reads it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .answers import Share
+from .errors import BadRun, UsageError
+from .network.specimen import Specimen
+from .run import FORMAT, fingerprints, read_description
+from .store import clear_left_over, write_bytes, write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The model and the images by fingerprint; `call` is what opened them (options of the command line by name, empty
+    if they were objects of a program); `settings` are those of every analysis asked for so far, by name.
+    """
+
+    fingerprints: Mapping[str, str]
+    settings: Mapping[str, str]
+    call: Mapping[str, Any] = field(default_factory=dict)
+    units: tuple[str, ...] = ()
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan of a run, None if there is no run.
+
+    Raises: BadRun if the folder holds something else, or a plan that cannot be read.
+    """
+    if not (folder / "plan.json").exists():
+        if folder.is_dir() and any(path for path in folder.iterdir() if not path.name.startswith(".")):
+            raise BadRun(f"Folder {str(folder)!r} is not empty and no run", "A run needs a folder of its own",
+                         "Choose another folder with -o")  # fmt: skip
+        return None
+    found = read_description(folder / "plan.json")
+    try:
+        del found["format"]
+        return Plan(**(found | {"units": tuple(found["units"])}))
+    except (TypeError, KeyError) as error:
+        raise BadRun(f"The plan of run {folder.name} cannot be read ({error})", "A run holds the plan that began it",
+                     "Choose another folder with -o, or remove this one") from error  # fmt: skip
+
+
+@contextmanager
+def holding(
+    folder: Path, before: Plan | None, specimen: Specimen, settings: Mapping[str, str], call: Mapping[str, Any] | None,
+    share: Share | None,
+) -> Iterator[None]:  # fmt: skip
+    """Hold a folder while a look, or a share of one, works in it; the plan is written first.
+
+    Raises: BadRun if it holds a run of another model or other images, or if another process is at work; UsageError
+    if shares were begun with other analyses; RunFailed if it cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    sharing = share is not None and share.count > 1
+    if before is not None:
+        _agree(folder, before, specimen)
+        if sharing and not (folder / "run.json").exists():
+            _agree_on_analyses(before, settings)
+    write_bytes(folder / ".microtome", b"")  # the first file: it shows whether the folder can be written
+    lock = FileLock(folder / f".lock{share or ''}", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BadRun(f"Run {folder.name} is being worked on by another process", "One process works on a run",
+                     "Wait for it, or stop it") from error  # fmt: skip
+    with lock:
+        if not sharing:
+            clear_left_over(folder)
+        plan = Plan(
+            fingerprints=fingerprints(specimen), settings={**(before.settings if before else {}), **settings},
+            call=call or (before.call if before else {}), units=specimen.units,
+        )  # fmt: skip
+        write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
+        yield
+
+
+def _agree(folder: Path, before: Plan, specimen: Specimen) -> None:
+    here = fingerprints(specimen)
+    if before.fingerprints != here:
+        what = " and ".join(name for name in here if here[name] != before.fingerprints.get(name))
+        raise BadRun(f"Folder {str(folder)!r} holds a run with other {what}", "A run has one model and one image set",
+                     "Choose another folder with -o, or remove this one")  # fmt: skip
+
+
+def _agree_on_analyses(before: Plan, settings: Mapping[str, str]) -> None:
+    if dict(before.settings) != dict(settings):
+        raise UsageError(
+            f"This share asks for {', '.join(sorted(settings.values()))}",
+            f"The run was begun for {', '.join(sorted(before.settings.values()))}",
+            "Give every share the same analyses and settings",
+        )

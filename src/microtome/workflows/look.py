@@ -1,0 +1,133 @@
+"""A look from the words of the command line: begun, gone on with, shared out, put together."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..answers import Share
+from ..api import Options, Stage, look_share, open_images
+from ..api import look as run_look
+from ..api import merge as run_merge
+from ..errors import BadRun, UsageError
+from ..images import Images
+from ..network.open import Model, open_model
+from ..network.specimen import Effort
+from ..plan import read_plan
+from ..progress import Progress
+from ..run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What was typed: everything that decides what is found. It is kept in the run."""
+
+    model: str
+    images: str | None
+    analyses: str = "all"
+    set: tuple[str, ...] = ()
+    plugin: tuple[str, ...] = ()
+    effort: Effort = "normal"
+    classes: str | None = None
+    limit: int = 0
+    seed: int = 0
+    units: tuple[str, ...] = ()
+
+
+def look(
+    asked: Call,
+    given: Collection[str],
+    *,
+    out: Path | None,
+    shard: str | None,
+    batch_size: int | None,
+    device: str,
+    amp: bool,
+    progress: Progress,
+) -> Run | Stage:
+    """Look as asked. If the model is the folder of a run, go on with it: what was not `given` is as it was there."""
+    if (Path(asked.model) / "plan.json").exists():
+        out = Path(asked.model) if out is None else out
+        earlier = _kept(Path(asked.model))
+        asked = dataclasses.replace(earlier, **{name: getattr(asked, name) for name in given if name != "model"})
+    if asked.images is None:
+        raise UsageError(f"There are no images to look at {asked.model!r} with",
+                         "Images are a folder, mnist:DIR, or digits; only the folder of a run brings its own",
+                         "Write `microtome look MODEL IMAGES`")  # fmt: skip
+    model, images = _opened(asked)
+    folder = out or Path("runs") / f"{model.name}-{Path(images.source.partition(':')[0]).name}"
+    progress.say(f"{model.name}: {model.weights}; {model.preprocessing} ({model.preprocessing_from})")
+    progress.say(f"{len(images):,} images from {images.source}; {images.labelling}")
+    progress.say(f"analyses {asked.analyses}, effort {asked.effort}, seed {asked.seed}, into {folder}")
+    options = _options(asked) | Options(batch_size=batch_size, device=device, amp=amp, progress=progress)
+    if shard is None:
+        return run_look(model, images, out=folder, **options)
+    share = Share.parse(shard, os.environ)
+    return look_share(model, images, out=folder, share=(share.index, share.count), **options)
+
+
+def merge(folder: Path, *, progress: Progress) -> Run | Stage:
+    """Put the shards of a run together that was begun from the command line."""
+    asked = _kept(folder)
+    model, images = _opened(asked)
+    return run_merge(model, images, out=folder, **(_options(asked) | Options(progress=progress)))
+
+
+def _kept(folder: Path) -> Call:
+    plan = read_plan(folder)
+    if plan is None or not plan.call:
+        raise BadRun(
+            f"Folder {str(folder)!r} does not say how its model and images were opened",
+            "That is known of runs begun by `microtome look`",
+            "Use microtome.look and microtome.merge with the model and the images themselves",
+        )
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plan.call.items()
+    }
+    try:
+        return Call(**known)
+    except TypeError as error:
+        raise BadRun(f"The plan of run {folder.name} cannot be read ({error})",
+                     f"A call has {', '.join(Call.__annotations__)}", "Begin a new run") from error  # fmt: skip
+
+
+def _opened(asked: Call) -> tuple[Model, Images]:
+    model = open_model(asked.model)
+    images = open_images(asked.images or "", model, class_map=_class_map(asked.classes))
+    return model, images.limit(asked.limit, asked.seed) if asked.limit else images
+
+
+def _options(asked: Call) -> Options:
+    return Options(
+        analyses=asked.analyses.split(","), settings=_settings(asked.set), plugins=[Path(p) for p in asked.plugin],
+        effort=asked.effort, seed=asked.seed, units=asked.units, call=dataclasses.asdict(asked),
+    )  # fmt: skip
+
+
+def _settings(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        analysis, dot, setting = name.partition(".")
+        if not (equals and dot):
+            raise UsageError(f"--set {pair}", "A setting is ANALYSIS.SETTING=VALUE", "Write for instance activity.k=4")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        found.setdefault(analysis, {})[setting] = parsed
+    return found
+
+
+def _class_map(path: str | None) -> dict[str, int | str] | None:
+    if path is None:
+        return None
+    try:
+        found: dict[str, int | str] = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as JSON ({error})", "A class map is a JSON object, folder to class",
+                         'Write for instance {"n01440764": "tench"}') from error  # fmt: skip
+    return found
