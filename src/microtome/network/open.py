@@ -1,7 +1,7 @@
 """Open a network by name: torchvision's, the zoo's, or a module of your own."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import nn
 from ..checks import known
 from ..errors import BadModel, UnknownName
 from ..preprocessing import Preprocessing
+from .receptive_field import Field, receptive_fields
 from .sites import Sites, find_sites
 from .untouched import untouched
 from .zoo import ZOO
@@ -44,6 +45,12 @@ class Model:
             image = ramp.view(2, *self.preprocessing.shape)
             parameter = next(module.parameters(), image)
             return find_sites(module, image.to(parameter.device, parameter.dtype))
+
+    @cached_property
+    def receptive_fields(self) -> Mapping[str, Field]:
+        """What each site's positions see of the image; None for the whole image."""
+        with untouched(self.module) as module:
+            return receptive_fields(module, self.sites, self.preprocessing.shape)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,9 +11,8 @@ import numpy as np
 from ..errors import NotApplicable, UnknownName
 from ..images import Images
 from .open import Model
-from .receptive_field import Field, receptive_fields
+from .receptive_field import Field
 from .sites import Site, Sites
-from .untouched import untouched
 
 Effort = Literal["quick", "normal", "full"]
 
@@ -125,8 +124,7 @@ class Specimen:
             return np.broadcast_to(np.array([0, 0, *size]), (*place.shape, 4)).copy()
         return field.boxes(place, self.sites[site].extent[1], size)
 
-    @cached_property
+    @property
     def receptive_fields(self) -> Mapping[str, Field]:
         """What each site's positions see of the image; None for the whole image."""
-        with untouched(self.model.module) as module:
-            return receptive_fields(module, self.sites, self.model.preprocessing.shape)
+        return self.model.receptive_fields
