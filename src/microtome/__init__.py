@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
-    from .api import look, open_images
+    from .api import Stage, look, look_share, merge, open_images
     from .errors import MicrotomeError
     from .images import Images
     from .network.edits import Edit
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # Where each public name lives. They are imported when first used, so that `import microtome` costs nothing.
 _HOMES = {
     "Analysis": "analysis", "Jobs": "analysis", "Pass": "analysis", "Result": "analysis", "at": "analysis",
-    "each": "analysis", "setting": "analysis", "look": "api", "open_images": "api", "MicrotomeError": "errors",
+    "each": "analysis", "setting": "analysis", "Stage": "api", "look": "api", "look_share": "api", "merge": "api",
+    "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
     "Specimen": "network.specimen", "Run": "run", "open_run": "run",
 }  # fmt: skip
@@ -39,9 +40,12 @@ __all__ = [
     "Result",
     "Run",
     "Specimen",
+    "Stage",
     "at",
     "each",
     "look",
+    "look_share",
+    "merge",
     "open_images",
     "open_model",
     "open_run",
