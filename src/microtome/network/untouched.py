@@ -6,11 +6,24 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from ..errors import UsageError
+
 
 def choose_device(module: nn.Module, wish: str = "auto") -> torch.device:
-    """The device to work on: where the model lies if that is an accelerator, else a GPU if there is one."""
+    """The device to work on: where the model lies if that is an accelerator, else a GPU if there is one.
+
+    Raises: UsageError if the one wished for cannot be used.
+    """
     if wish != "auto":
-        return torch.device(wish)
+        try:
+            device = torch.device(wish)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(
+                f"Device {wish!r} cannot be used on this machine",
+                "A device is auto, cpu, cuda, cuda:1, mps, ... as far as this machine has it", "Leave --device out",
+            ) from error  # fmt: skip
+        return device
     here = next((p.device for p in module.parameters()), torch.device("cpu"))
     return torch.device("cuda") if here.type == "cpu" and torch.cuda.is_available() else here
 

@@ -1,0 +1,267 @@
+"""Everything that can be wrong with what users give, as they type it; `python tests/bad_inputs.py` writes the table.
+
+Each case prepares a folder, is typed there, and stands with its exit code. What is said stands in
+docs/bad-inputs.md, which is made of these cases; tests/test_bad_inputs.py holds one against the other.
+"""
+
+import contextlib
+import io
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "docs" / "bad-inputs.md"
+NETWORK = "zoo:simpleconvnet_pruned"
+HEADER = """# What happens to bad input
+
+Every row is typed by a test (`tests/bad_inputs.py` writes this page, `tests/test_bad_inputs.py` holds the program
+against it): what is said, the exit code (0 fine, 1 the run failed, 2 wrong use), and that no file was lost, changed or
+left behind. Messages say what was given, what is allowed, and what to do next.
+
+| input | typed | what is said | exit code |
+| --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is wrong, in words; what is typed; what the folder holds; the exit code; what may be new afterwards.
+
+    `says` picks the line that matters of a command that succeeds.
+    """
+
+    title: str
+    words: str
+    code: int = 2
+    prepare: Callable[[Path], object] = lambda folder: None
+    leaves: tuple[str, ...] = ()
+    says: str = "error: "
+
+
+def photos(folder: Path, count: int = 6, classes: tuple[str, ...] = ("cat", "dog")) -> None:
+    """Small grey images in one folder a class."""
+    import numpy as np
+    from PIL import Image
+
+    for place in range(count):
+        home = folder / "photos" / classes[place % len(classes)]
+        home.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(place).integers(0, 255, (28, 28), dtype=np.uint8)
+        Image.fromarray(pixels).save(home / f"{place}.png")
+
+
+def finished_run(folder: Path) -> None:
+    """A run of the network on the photos."""
+    photos(folder)
+    assert typed(f"look {NETWORK} photos -o run --analyses filters --no-report -q", folder)[0] == 0
+
+
+def change_json(name: str, **changes: object) -> Callable[[Path], None]:
+    """A finished run whose description was changed."""
+
+    def prepare(folder: Path) -> None:
+        finished_run(folder)
+        path = folder / "run" / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return prepare
+
+
+def write(name: str, content: bytes | str) -> Callable[[Path], None]:
+    """A file, and the photos."""
+
+    def prepare(folder: Path) -> None:
+        photos(folder)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return prepare
+
+
+def both(*steps: Callable[[Path], object]) -> Callable[[Path], None]:
+    """One preparation after the other."""
+
+    def prepare(folder: Path) -> None:
+        for step in steps:
+            step(folder)
+
+    return prepare
+
+
+def weights_of(name: str, cut: int | None = None, key: str = "") -> Callable[[Path], None]:
+    """The weights of a zoo network in a file, cut short or without a key."""
+
+    def prepare(folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        from microtome import open_model
+
+        photos(folder)
+        state = open_model(f"zoo:{name}").module.state_dict()
+        state.pop(key, None)
+        save_file(state, folder / "w.safetensors")
+        if cut is not None:
+            (folder / "w.safetensors").write_bytes((folder / "w.safetensors").read_bytes()[:cut])
+
+    return prepare
+
+
+def other_run(folder: Path) -> None:
+    """A run of the network on other photos."""
+    finished_run(folder)
+    photos(folder, 8)
+
+
+def emptied_result(folder: Path) -> None:
+    """A run whose result was cut short."""
+    finished_run(folder)
+    (result,) = (folder / "run" / "results").iterdir()
+    result.write_bytes(result.read_bytes()[:100])
+
+
+def linked(folder: Path) -> None:
+    """A run with a link in it."""
+    finished_run(folder)
+    (folder / "secret").write_text("x")
+    (folder / "run" / "images" / "extra.webp").symlink_to(folder / "secret")
+
+
+def unfinished(folder: Path) -> None:
+    """A run whose process was killed."""
+    finished_run(folder)
+    (folder / "run" / "run.json").unlink()
+
+
+def forgetful(folder: Path) -> None:
+    """A run begun by a program."""
+    change_json("plan.json", call={})(folder)
+
+
+LOOK = f"look {NETWORK} photos -o run --analyses filters -q"
+CASES = [
+    Case("a scheme for models that does not exist", "sites torchvison:resnet18"),
+    Case("a model that does not exist", "sites torchvision:resnet19"),
+    Case("a network that is not in the zoo", "sites zoo:resnet21"),
+    Case("a file of weights that is not there", f"look {NETWORK}@w.safetensors photos", prepare=photos),
+    Case("weights of another network", f"look {NETWORK}@w.safetensors photos", prepare=weights_of("resnet20")),
+    Case("weights without one of the tensors", f"look {NETWORK}@w.safetensors photos",
+         prepare=weights_of("simpleconvnet_pruned", key="conv2.bias")),
+    Case("a file of weights that was cut short", f"look {NETWORK}@w.safetensors photos",
+         prepare=weights_of("simpleconvnet_pruned", cut=500)),
+    Case("a file of weights that claims a header of 8 exabytes", f"look {NETWORK}@w.safetensors photos",
+         prepare=write("w.safetensors", (2**63 - 1).to_bytes(8, "little") + b"{}")),
+    Case("a site that does not exist", f"sites {NETWORK} conv4"),
+    Case("a unit that does not exist", f"{LOOK} --units conv2:99", prepare=photos),
+    Case("an analysis that does not exist", f"look {NETWORK} photos --analyses activty", prepare=photos),
+    Case("a setting that does not exist", f"look {NETWORK} photos --set activity.n=4", prepare=photos),
+    Case("a setting that cannot be read", f"look {NETWORK} photos --set k=4", prepare=photos),
+    Case("a plugin that is not there", f"look {NETWORK} photos --plugin mine.py", prepare=photos),
+    Case("a plugin with an error in it", f"look {NETWORK} photos --plugin mine.py", prepare=write("mine.py", "1 / 0")),
+    Case("a plugin without an analysis", f"look {NETWORK} photos --plugin mine.py", prepare=write("mine.py", "x = 1")),
+    Case("a folder of images that is not there", f"look {NETWORK} photso"),
+    Case("a folder without images", f"look {NETWORK} notes", prepare=write("notes/readme.txt", "no image")),
+    Case("a scheme for images that does not exist", f"look {NETWORK} minst:data"),
+    Case("MNIST where there is none", f"look {NETWORK} mnist:data"),
+    Case("no images at all", f"look {NETWORK}"),
+    Case("a limit below one", f"look {NETWORK} photos --limit -3", prepare=photos),
+    Case("a class map that is no JSON", f"look {NETWORK} photos --classes map.json",
+         prepare=write("map.json", "cat: 1")),
+    Case("a class map with a folder that does not exist", f"look {NETWORK} photos --classes map.json",
+         prepare=write("map.json", '{"bird": 3}')),
+    Case("a class map with a class that does not exist", f"look {NETWORK} photos --classes map.json",
+         prepare=write("map.json", '{"cat": 12}')),
+    Case("class folders that match no classes of the network", f"{LOOK.replace('filters', 'preferences')} --no-report",
+         0, photos, ("run",), says="skipped "),
+    Case("a device that is not there", f"{LOOK} --device cuda:7", prepare=photos),
+    Case("mixed precision without a GPU", f"{LOOK} --amp --device cpu", prepare=photos),
+    Case("a folder that holds something else", LOOK, prepare=write("run/thesis.txt", "years of work")),
+    Case("a folder that cannot be written", LOOK.replace("-o run", "-o file/run"), 1, write("file", "not a folder")),
+    Case("a run of other images", LOOK, prepare=other_run),
+    Case("a run of another network", LOOK.replace(NETWORK, "zoo:simpleconvnet"), prepare=finished_run),
+    Case("a run of a newer version", "report run", prepare=change_json("run.json", format=99)),
+    Case("a plan of a newer version", LOOK, prepare=change_json("plan.json", format=99)),
+    Case("a folder that is no run", "report photos", prepare=photos),
+    Case("a run that is not finished", "report run", prepare=unfinished),
+    Case("a run that names a file outside of its folder", "report run",
+         prepare=change_json("run.json", files={"filters": "../../secret"})),
+    Case("a run with a symbolic link", "report run", prepare=linked),
+    Case("a run whose result was cut short", "report run", prepare=emptied_result),
+    Case("going on with a run that a program began", "look run", prepare=forgetful),
+    Case("a shard that there is not", f"{LOOK} --shard 4/4", prepare=photos),
+    Case("a shard by the environment where it says nothing", f"{LOOK} --shard auto", prepare=photos),
+    Case("putting together what has not been measured", "merge run", 0,
+         both(photos, lambda folder: typed(f"{LOOK.replace('filters', 'twins')} --shard 0/3", folder)),
+         ("run",), "Stage 1: "),
+]  # fmt: skip
+
+
+def typed(words: str, folder: Path) -> tuple[int, str, str]:
+    """Type a command in a folder: exit code, standard output, standard error."""
+    from microtome import cli
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        contextlib.chdir(folder), mock.patch.object(sys, "argv", ["microtome", *words.split()]),
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+    ):  # fmt: skip
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return code, out.getvalue(), err.getvalue()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file, and where every link leads."""
+    return {
+        path.relative_to(folder).as_posix(): str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink()
+    }  # fmt: skip
+
+
+def said(case: Case, out: str, err: str) -> str:
+    """The line that matters."""
+    lines = [line.strip() for line in (err + out).splitlines()]
+    found = [line.removeprefix("error: ") for line in lines if line.startswith(case.says)]
+    if not found:
+        return f"(nothing that begins with {case.says!r}) {out} {err}"
+    # how many there are, and how other libraries word their errors, changes with their versions
+    return re.sub(r"and \d+ more", "and more", re.sub(r"Error while deserializing header: [a-z ]+", "...", found[0]))
+
+
+def row(case: Case, text: str) -> str:
+    """One row of the table."""
+    cells = (case.title, f"`microtome {case.words}`", text, str(case.code))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+@contextlib.contextmanager
+def prepared(case: Case) -> Iterator[Path]:
+    """A folder as the case wants it."""
+    with tempfile.TemporaryDirectory() as home:
+        case.prepare(Path(home))
+        yield Path(home)
+
+
+def main() -> None:
+    """Write the table."""
+    rows = []
+    for case in CASES:
+        with prepared(case) as folder:
+            code, out, err = typed(case.words, folder)
+        text = said(case, out, err)
+        if code != case.code:
+            print(f"{case.title}: exit code {code}, not {case.code}: {out}{err}")
+        rows.append(row(case, text))
+    TABLE.write_text(HEADER + "\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
