@@ -13,7 +13,7 @@ FLOORS = {
     "network": 2,
     "analysis": 3, "cards": 3,
     "analyses": 4,
-    "answers": 5, "replay": 5, "passes": 5, "jobs": 5, "runner": 5, "run": 5, "plan": 5, "api": 5,
+    "answers": 5, "replay": 5, "passes": 5, "walk": 5, "jobs": 5, "runner": 5, "run": 5, "plan": 5, "api": 5,
     "report": 6, "workflows": 6,
     "cli": 7,
     "__main__": 8, "": 8,

@@ -9,7 +9,7 @@ from torch import nn
 
 import microtome as mt
 from journeys import ANALYSES, BATCH, IMAGES, PIECES, WORKED, Journey, Killed, assert_same, digits, killing, tree_of
-from microtome import passes
+from microtome import walk
 from microtome.answers import Answers, Share
 from microtome.network.measure import measure
 from microtome.replay import Replay
@@ -69,7 +69,7 @@ def test_a_killed_look_goes_on_and_finds_the_same(kill, journey, expected, monke
     assert_same(tree_of(outcome.results), expected)
     # filled-up last batches count four images instead of one
     again = journey.images - TWO_PASSES - 2 * (BATCH - 1)
-    assert again <= passes.SAVED_BATCHES * BATCH
+    assert again <= walk.SAVED_BATCHES * BATCH
     assert len(WORKED) - PIECES <= 3
 
 
@@ -190,8 +190,8 @@ def test_a_share_that_was_killed_goes_on_and_the_whole_is_the_same(journey, expe
 def test_equal_bits_come_of_equal_looks_whether_or_not_they_are_saved(specimen, tmp_path, monkeypatch) -> None:
     found = []
     for folder, anyway in ((None, 0.05), (tmp_path / "a", 0.05), (tmp_path / "b", -1.0)):
-        monkeypatch.setattr(passes, "SAVED_ANYWAY", anyway)
-        monkeypatch.setattr(passes, "SAVED_SHARE", 0.0 if anyway < 0 else 0.05)
+        monkeypatch.setattr(walk, "SAVED_ANYWAY", anyway)
+        monkeypatch.setattr(walk, "SAVED_SHARE", 0.0 if anyway < 0 else 0.05)
         results = Look(specimen, batch_size=BATCH, answers=Answers(folder)).run(ANALYSES).results
         found.append(results["activity"].to_state())
     for other in found[1:]:

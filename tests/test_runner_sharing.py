@@ -47,7 +47,7 @@ class Counting:
 
         monkeypatch.setattr(Accumulator, "update", counted)
         # the guess of how long a pass takes runs a few images of its own
-        monkeypatch.setattr("microtome.passes._Walk._seconds_an_image", lambda *_: None)
+        monkeypatch.setattr("microtome.walk.Walk._seconds_an_image", lambda *_: None)
 
     def _count(self, _module: object, args: tuple[Tensor, ...]) -> None:
         self.images += len(args[0])

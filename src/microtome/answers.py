@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from .errors import BadRun, UsageError
 from .statistics.statistic import Arrays
 from .store import SUFFIX, read_tree, settled, tree_file, write_tree
@@ -94,7 +96,7 @@ class Answers:
         """The states of all probes of a group of passes that are finished."""
         found: dict[str, Arrays] = {}
         for name in self._names(f"passes/{group}-"):
-            if "." not in name:
+            if "." not in name and "+" not in name:
                 part = self.part(name.removeprefix("passes/"))
                 if part is not None and part.whole:
                     found |= dict(zip(part.probes, part.states, strict=True))
@@ -118,6 +120,24 @@ class Answers:
         else:
             write_tree(self.folder / f"passes/{name}", vars(part))
 
+    def keep_images(self, fingerprint: str, marks: Sequence[str]) -> None:
+        """Keep what a set of images consists of, so that a larger one can be told from another one."""
+        if self.folder is not None and not tree_file(self.folder / "images" / fingerprint).exists():
+            write_tree(self.folder / "images" / fingerprint, {"marks": np.array(marks, dtype=str)})
+
+    def smaller(self, marks: Sequence[str]) -> dict[str, np.ndarray]:
+        """Sets of images that are parts of one with these marks, in the same order: by fingerprint, their places there.
+
+        The largest comes first.
+        """
+        where = {mark: place for place, mark in enumerate(marks)}
+        found = {}
+        for name in self._names("images/"):
+            places = np.array([where.get(mark, -1) for mark in (self._read(name) or {})["marks"].tolist()], dtype=int)
+            if 0 < len(places) < len(marks) and places.min() >= 0 and (np.diff(places) > 0).all():
+                found[name.removeprefix("images/")] = places
+        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
     def shares(self, name: str) -> dict[int, list[Part]]:
         """The finished shares of a pass in order, by the number of shares that there are to be."""
         found: dict[int, list[Part]] = {}
@@ -132,11 +152,15 @@ class Answers:
         for each in list(self._names(f"passes/{name}.")):
             self._remove(each)
 
+    def forget_part(self, name: str) -> None:
+        """Remove a pass that has become part of another."""
+        self._remove(f"passes/{name}")
+
     def forget_unfinished(self) -> None:
         """Remove what passes left behind that nobody will take up again."""
         for name in list(self._names("passes/")):
             part = self.part(name.removeprefix("passes/"))
-            if "." in name or part is None or not part.whole:
+            if "." in name or "+" in name or part is None or not part.whole:
                 self._remove(name)
 
     def items(self, context: str) -> dict[str, Any]:

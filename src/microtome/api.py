@@ -1,6 +1,7 @@
 """What a notebook calls: open, look, report. Thin; no science."""
 
 import dataclasses
+import json
 import shlex
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
-from .analyses import choose, registry
+from .analyses import Registry, choose, registry
 from .analysis import Analysis
 from .answers import Answers, Share
 from .errors import UsageError
@@ -21,7 +22,7 @@ from .images import Images
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
-from .plan import holding, read_plan
+from .plan import grown, holding, read_plan
 from .progress import Progress
 from .run import Run, write_run
 from .runner import EVERYTHING, Look
@@ -135,11 +136,15 @@ def _work(
     chosen = [
         _with_settings(cls, given.get(cls.name, {})) for cls in choose(options.get("analyses", ["all"]), available)
     ]
+    answers = Answers(folder / "answers")
+    if before is not None and grown(before, specimen, answers):  # what is there speaks of the fewer images
+        there = {analysis.name for analysis in chosen}
+        chosen += [_as_before(name, key, available) for name, key in before.settings.items() if name not in there]
     looking = Look(specimen, batch_size=options.get("batch_size"), device=options.get("device", "auto"),
-                   amp=options.get("amp", False), answers=Answers(folder / "answers"),
+                   amp=options.get("amp", False), answers=answers,
                    progress=options.get("progress"))  # fmt: skip
     settings = {analysis.name: analysis.key for analysis in chosen}
-    with holding(folder, before, specimen, settings, options.get("call"), share):
+    with holding(folder, before, specimen, settings, options.get("call"), share, answers):
         started = time.perf_counter()
         outcome = looking.run(chosen, share)
         if outcome.missing:
@@ -155,6 +160,15 @@ def _work(
         run = write_run(folder, specimen, outcome, available, how)
         looking.answers.forget_unfinished()
         return run
+
+
+def _as_before(name: str, key: str, available: Registry) -> Analysis:
+    if name not in available:
+        raise UsageError(
+            f"The run has a result of {name}, which must be found again over more images",
+            f"Known are: {', '.join(available)}", "Give the plugin that brings it with --plugin",
+        )  # fmt: skip
+    return _with_settings(available[name], json.loads(key.removeprefix(name)))
 
 
 def _with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis:

@@ -77,6 +77,12 @@ class Images:
         return self._shuffled[seed]
 
     @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """A short hash of each image's id and label."""
+        texts = (f"{name}\n{label}" for name, label in zip(self.ids, self.labels, strict=True))
+        return tuple(hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in texts)
+
+    @cached_property
     def fingerprint(self) -> str:
         """A short hash of ids and labels: two sets with the same one are taken for the same."""
         digest = hashlib.blake2b("\n".join(self.ids).encode(), digest_size=8)

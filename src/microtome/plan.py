@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .answers import Share
+from .answers import Answers, Share
 from .errors import BadRun, UsageError
 from .network.specimen import Specimen
 from .run import FORMAT, fingerprints, read_description
@@ -50,7 +50,7 @@ def read_plan(folder: Path) -> Plan | None:
 @contextmanager
 def holding(
     folder: Path, before: Plan | None, specimen: Specimen, settings: Mapping[str, str], call: Mapping[str, Any] | None,
-    share: Share | None,
+    share: Share | None, answers: Answers,
 ) -> Iterator[None]:  # fmt: skip
     """Hold a folder while a look, or a share of one, works in it; the plan is written first.
 
@@ -60,7 +60,7 @@ def holding(
     from filelock import FileLock, Timeout
 
     sharing = share is not None and share.count > 1
-    if before is not None:
+    if before is not None and not grown(before, specimen, answers):
         _agree(folder, before, specimen)
         if sharing and not (folder / "run.json").exists():
             _agree_on_analyses(before, settings)
@@ -79,7 +79,17 @@ def holding(
             call=call or (before.call if before else {}), units=specimen.units,
         )  # fmt: skip
         write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
+        if specimen.images is not None:
+            answers.keep_images(specimen.images.fingerprint, specimen.images.marks)
         yield
+
+
+def grown(before: Plan, specimen: Specimen, answers: Answers) -> bool:
+    """Whether the images are those of the run and further ones, in the same order, and the model is the same."""
+    here = fingerprints(specimen)
+    if specimen.images is None or before.fingerprints["weights"] != here["weights"] or before.fingerprints == here:
+        return False
+    return before.fingerprints["images"] in answers.smaller(specimen.images.marks)
 
 
 def _agree(folder: Path, before: Plan, specimen: Specimen) -> None:

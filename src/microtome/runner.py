@@ -18,9 +18,10 @@ from .errors import UsageError
 from .jobs import JobServer
 from .network.specimen import Specimen
 from .network.untouched import choose_device, untouched
-from .passes import How, Passes
+from .passes import Passes
 from .progress import Progress, Silent
 from .replay import Replay
+from .walk import How
 
 EVERYTHING = Share()
 

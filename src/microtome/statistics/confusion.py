@@ -16,6 +16,10 @@ class Confusion(Statistic):
 
     classes: int
 
+    @property
+    def grows(self) -> bool:
+        return True
+
     def start(self) -> "ConfusionAccumulator":
         return ConfusionAccumulator(self.classes)
 
@@ -45,6 +49,10 @@ class Predictions(Statistic):
     """The `k` most probable classes of every image (softmax of the outputs)."""
 
     k: int = 5
+
+    @property
+    def grows(self) -> bool:
+        return True
 
     def start(self) -> "PredictionsAccumulator":
         return PredictionsAccumulator(self.k)
@@ -76,6 +84,10 @@ class PredictionsAccumulator(Accumulator):
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         return appended(parts)
+
+    def move(self, places: np.ndarray) -> None:
+        if seen := self.state():
+            self.load(seen | {"index": places[seen["index"]]})
 
     def compute(self) -> PredictionsAnswer:
         order = np.argsort(self.seen["index"])

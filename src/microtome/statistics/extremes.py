@@ -20,6 +20,10 @@ class Extremes(Statistic):
 
     k: int = 9
 
+    @property
+    def grows(self) -> bool:
+        return True
+
     def start(self) -> "ExtremesAccumulator":
         return ExtremesAccumulator(self.k)
 
@@ -91,6 +95,11 @@ class ExtremesAccumulator(Accumulator):
         kept = _strongest(entries["channel"], entries["keys"], self.k)
         joined = {name: entries[name][kept] for name in ("channel", "keys", "place")}
         return joined | {"channels": parts[0]["channels"]}
+
+    def move(self, places: np.ndarray) -> None:
+        if seen := self.state():
+            values, index = _decode(seen["keys"])  # places that ascend keep the order of keys
+            self.load(seen | {"keys": _encode(values, places[index])})
 
     def compute(self) -> ExtremesAnswer:
         entries = self.join([self.seen])

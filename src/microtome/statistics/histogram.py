@@ -20,6 +20,10 @@ class Histogram(Statistic):
     positions: int = 8
     images: int = KEPT_IMAGES
 
+    @property
+    def grows(self) -> bool:
+        return True
+
     def start(self) -> RowsAccumulator:
         return RowsAccumulator(Rows(what="positions", positions=self.positions, images=self.images), self._read)
 

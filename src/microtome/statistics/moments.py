@@ -13,6 +13,10 @@ from .statistic import Accumulator, Arrays, Batch, Statistic, added, appended
 class Moments(Statistic):
     """Mean and standard deviation of every channel over all images and positions."""
 
+    @property
+    def grows(self) -> bool:
+        return True
+
     def start(self) -> "MomentsAccumulator":
         return MomentsAccumulator()
 
@@ -49,6 +53,10 @@ class MomentsAccumulator(Accumulator):
 @dataclass(frozen=True, kw_only=True)
 class Firing(Statistic):
     """Share of positions above zero and the largest value of every channel."""
+
+    @property
+    def grows(self) -> bool:
+        return True
 
     def start(self) -> "FiringAccumulator":
         return FiringAccumulator()
@@ -90,6 +98,10 @@ class ClassMeans(Statistic):
 
     classes: int
     shuffle: int | None = None
+
+    @property
+    def grows(self) -> bool:
+        return self.shuffle is None  # a shuffle is one of all labels
 
     def start(self) -> "ClassMeansAccumulator":
         return ClassMeansAccumulator(self)

@@ -19,6 +19,10 @@ class Quantiles(Statistic):
     k: int = 9
     images: int = 256
 
+    @property
+    def grows(self) -> bool:
+        return True
+
     def start(self) -> RowsAccumulator:
         return RowsAccumulator(Rows(what="largest", images=self.images), self._read)
 

@@ -28,6 +28,10 @@ class Rows(Statistic):
     positions: int = 1
     images: int = KEPT_IMAGES
 
+    @property
+    def grows(self) -> bool:
+        return True
+
     def start(self) -> "RowsAccumulator":
         return RowsAccumulator(self)
 
@@ -75,6 +79,10 @@ class RowsAccumulator(Accumulator):
             return rows
         order = np.lexsort((rows["index"], rows["hashes"]))[: self.request.images]
         return {name: array[order] for name, array in rows.items()}
+
+    def move(self, places: np.ndarray) -> None:
+        if seen := self.state():
+            self.load(seen | {"index": places[seen["index"]]})
 
     def compute(self) -> Any:
         rows = self.join([self.seen])

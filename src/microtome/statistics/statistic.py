@@ -138,6 +138,12 @@ class Accumulator(ABC):
         """Become what `state` was taken from."""
         self._parts = [dict(state)] if state else []
 
+    def move(self, places: np.ndarray) -> None:
+        """The set of images has grown: what was its i-th image is now the `places[i]`-th. Shapes: places ascending.
+
+        Only asked of statistics that `grow`; those that keep places of images say their new ones.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class Statistic(ABC):
@@ -146,6 +152,11 @@ class Statistic(ABC):
     @abstractmethod
     def start(self) -> Accumulator:
         """A fresh accumulator."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether images can be added to a set later: what is known of some does not depend on what the others are."""
+        return False
 
     def key(self) -> str:
         """Name and settings, the same in every process."""
