@@ -9,7 +9,7 @@ from house import NAMES, SOURCES, Import, Source, imports
 FLOORS = {
     "errors": 0, "checks": 0,
     "statistics": 1, "formulas": 1, "preprocessing": 1, "images": 1, "image_sources": 1, "figures": 1, "store": 1,
-    "progress": 1,
+    "progress": 1, "pictures": 1,
     "network": 2,
     "analysis": 3, "cards": 3,
     "analyses": 4,

@@ -91,7 +91,20 @@ class Units:
     value_label: str
 
 
-Content = Text | Table | Crops | Pictures | Chart | Heat | Units
+@dataclass(frozen=True, kw_only=True)
+class Sheets:
+    """Contact sheets of a layer: in every view one small picture of each unit.
+
+    The layer's page shows them whole; a unit's page shows the unit's own pictures, in the card's section.
+    Shapes: views (U, h, w, 3) uint8 each; captions one a view; lost (U,) a view, a share in 0..1 or NaN for unknown.
+    """
+
+    views: tuple[np.ndarray, ...]
+    captions: tuple[str, ...]
+    lost: tuple[np.ndarray, ...]
+
+
+Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Sheets
 
 
 @dataclass(frozen=True, kw_only=True)

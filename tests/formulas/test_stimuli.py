@@ -64,7 +64,7 @@ def test_a_blank_is_black() -> None:
 
 def test_slanted_borders_are_smooth() -> None:
     picture = plane("line:45", (64, 64))
-    assert 64 < ((picture > 0) & (picture < 1)).sum()
+    assert ((picture > 0) & (picture < 1)).sum() > 64
     assert np.abs(np.diff(picture, axis=1)).max() < 0.9
 
 
