@@ -13,9 +13,9 @@ FLOORS = {
     "network": 2,
     "analysis": 3, "cards": 3,
     "analyses": 4,
-    "runner": 5, "run": 5, "api": 5,
+    "runner": 5, "run": 5, "api": 5, "activation_sheet": 5,
     "report": 6, "workflows": 6,
-    "cli": 7,
+    "explain_command": 7, "cli": 7,
     "__main__": 8, "": 8,
 }  # fmt: skip
 

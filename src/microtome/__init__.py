@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .activation_sheet import maps
     from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
     from .api import look, open_images
     from .errors import MicrotomeError
@@ -24,7 +25,7 @@ _HOMES = {
     "Analysis": "analysis", "Jobs": "analysis", "Pass": "analysis", "Result": "analysis", "at": "analysis",
     "each": "analysis", "setting": "analysis", "look": "api", "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
-    "Specimen": "network.specimen", "Run": "run", "open_run": "run",
+    "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
 }  # fmt: skip
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "at",
     "each",
     "look",
+    "maps",
     "open_images",
     "open_model",
     "open_run",

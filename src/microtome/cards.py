@@ -92,16 +92,24 @@ class Units:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheets:
-    """Contact sheets of a layer: in every view one small picture of each unit.
+class Sheet:
+    """One small picture of every unit of a layer.
 
-    The layer's page shows them whole; a unit's page shows the unit's own pictures, in the card's section.
-    Shapes: views (U, h, w, 3) uint8 each; captions one a view; lost (U,) a view, a share in 0..1 or NaN for unknown.
+    Shapes: pixels (U, h, w, 3) uint8; lost (U,), a share in 0..1 of each, NaN for unknown. `index` is the place in
+    the image set of the image that they were made of, -1 for none.
     """
 
-    views: tuple[np.ndarray, ...]
-    captions: tuple[str, ...]
-    lost: tuple[np.ndarray, ...]
+    pixels: np.ndarray
+    caption: str
+    index: int = -1
+    lost: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheets:
+    """Contact sheets of a layer: its page shows them whole, a unit's page the unit's own pictures, in the section."""
+
+    views: tuple[Sheet, ...]
 
 
 Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Sheets

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..analysis import Analysis, Jobs, Measure, Pass, Result, Steps, at, each, setting
-from ..cards import Card, Column, Crops, Finding, Pictures, Sheets, Table, layer_link
+from ..cards import Card, Column, Crops, Finding, Pictures, Sheet, Sheets, Table, layer_link
 from ..figures import new_figure, short, signed_to_colour
 from ..formulas.pooling import energy_share_lost
 from ..formulas.stimuli import STIMULI, stimulus
@@ -31,9 +31,10 @@ SHOWN: dict[Effort, tuple[str, ...]] = {
 SHEET_PIXELS = 20_000  # of all maps of a layer on one picture: a run of 4,000 units stays within a few megabytes
 SMALLEST, LARGEST = 6, 28  # pixels of one map's longer side
 SCALED = 0.999  # of a layer's values lie within its colour scale; one outlier must not make all others pale
-LEVELS = 127  # steps of colour on either side of 0
+LEVELS = 127  # steps of colour on either side of 0; they grow with the root of the value, or most maps would look empty
 SYMMETRIC = 0.5  # of its energy is what a signal that is symmetric around 0 loses in a rectifier
-WORDS = {"before": "before the rectifier", "after": "after it", "pool": "after the pool"}
+WORDS = {"before": "before the rectifier", "after": "after the rectifier", "pool": "after the pool"}
+ALONE = "where its units are read"  # the one stage of a layer without rectifier
 THUMBNAIL = 64  # pixels of a stimulus on the first page
 
 ByLayer = dict[str, np.ndarray]
@@ -44,8 +45,8 @@ class MapsResult(Result):
     """Everything by layer, U its units.
 
     Shapes: samples, k places in the image set; names, their ids; stimuli, s names. maps: by stage (before, after,
-    pool; where there is one) int8 (k, U, h, w), in steps of scale / 127, clipped at the scale; drawn: int8
-    (s, U, h, w) after the rectifier on the stimuli. Layers without positions have neither. lost: by stage, the share
+    pool; where there is one) int8 (k, U, h, w), sign(x) sqrt(|x| / scale) 127, clipped at 127; drawn: the same after
+    the rectifier on the stimuli, (s, U, h, w). Layers without positions have neither. lost: by stage, the share
     of energy that it threw away, (k, U), on the samples. discards (U,): the rectifier's share over all images, NaN
     without; discarded: the same for the layer as a whole. size (H, W) of the pictures.
     """
@@ -120,25 +121,24 @@ class MapsResult(Result):
         return cards
 
     def _sheets(self, layer: str) -> Card:
-        views, captions, lost = [], [], []
+        views: list[Sheet] = []
+        alone = "before" not in self.maps[layer]
         for place, name in enumerate(self.names):
             for stage, maps in self.maps[layer].items():
-                views.append(coloured(maps[place]))
                 shares = self.lost[layer].get(stage)
-                captions.append(f"{name} · {WORDS[stage] if 'before' in self.maps[layer] else 'the map'}")
-                lost.append(np.full(len(views[-1]), np.nan) if shares is None else shares[place])
+                caption = f"{name} · {ALONE if alone and stage == 'after' else WORDS[stage]}"
+                views.append(Sheet(pixels=coloured(maps[place]), caption=caption, index=int(self.samples[place]),
+                                   lost=None if shares is None else shares[place]))  # fmt: skip
         for place, name in enumerate(self.stimuli):
-            views.append(coloured(self.drawn[layer][place]))
-            captions.append(name)
-            lost.append(np.full(len(views[-1]), np.nan))
+            caption = f"{name} · {ALONE if alone else WORDS['after']}"
+            views.append(Sheet(pixels=coloured(self.drawn[layer][place]), caption=caption))
+        half = f"A rectifier throws away {SYMMETRIC:.0%} of a signal that is symmetric around 0."
         return Card(
-            title="Maps", layer=layer, section="sees",
-            how_to_read="Every channel on one picture, in order. White is 0, orange above, blue below; one scale for "
-            f"the whole layer, full colour from {short(self.scale[layer])} on. The share is what the last step threw "
-            "away of the energy.",
-            content=Sheets(views=tuple(views), captions=tuple(captions), lost=tuple(lost)),
-            control=f"A rectifier throws away {SYMMETRIC:.0%} of a signal that is symmetric around 0."
-            if "before" in self.maps[layer] else "",
+            title="Maps", layer=layer, section="sees", control="" if alone else half,
+            how_to_read="What the units make of one picture, in order. White is 0, orange above, blue below; one scale "
+            f"for the whole layer: full colour from {short(self.scale[layer])} on, half of it at a quarter. The share "
+            "is what the last step threw away of the energy.",
+            content=Sheets(views=tuple(views)),
         )  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -247,7 +247,7 @@ def _small(specimen: Specimen, layer: str, maps: np.ndarray) -> np.ndarray:
 
 
 def _levels(maps: np.ndarray, scale: float) -> np.ndarray:
-    return np.round(np.clip(maps / scale, -1, 1) * LEVELS).astype(np.int8)
+    return np.round(np.sign(maps) * np.sqrt(np.minimum(np.abs(maps) / scale, 1)) * LEVELS).astype(np.int8)
 
 
 def _discards(specimen: Specimen, layer: str, answers: Mapping[str, Any]) -> tuple[np.ndarray, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Sheets, Table, Text, Units
-from ..figures import sheet
+from ..figures import columns_of, sheet
 from ..run import webp
 from ..store import write_bytes
 
@@ -70,20 +70,20 @@ def _sheets(content: Sheets, sprites: Path) -> dict[str, Any]:
     """One file for all views, below each other; where each lies, and how many pictures a line it has."""
     made, views = [], []
     top = 0
-    for pixels, caption, lost in zip(content.views, content.captions, content.lost, strict=True):
-        units, height, width, _ = pixels.shape
-        columns = min(units, math.ceil(math.sqrt(units * height / width)))
-        made.append(sheet(pixels, columns, background=BETWEEN))
-        known = numbers(np.round(lost, 3)) if not np.isnan(lost).all() else None
-        views.append({"top": top, "height": height, "width": width, "columns": columns, "caption": caption,
-                      "lost": known})  # fmt: skip
+    for view in content.views:
+        units, height, width, _ = view.pixels.shape
+        columns = columns_of(units, height / width)
+        made.append(sheet(view.pixels, columns, background=BETWEEN))
+        lost = None if view.lost is None or np.isnan(view.lost).all() else numbers(np.round(view.lost, 3))
+        views.append({"top": top, "height": height, "width": width, "columns": columns, "caption": view.caption,
+                      "image": view.index, "lost": lost})  # fmt: skip
         top += len(made[-1])
     picture = np.full((top, max(part.shape[1] for part in made), 3), BETWEEN, np.uint8)
-    for part, view in zip(made, views, strict=True):
-        picture[view["top"] : view["top"] + len(part), : part.shape[1]] = part
+    for part, place in zip(made, views, strict=True):
+        picture[place["top"] : place["top"] + len(part), : part.shape[1]] = part
     path = sprites.with_suffix(".webp")
     write_bytes(path, webp(picture, lossless=True))
-    return {"kind": "sheets", "sprite": path.name, "units": len(content.views[0]), "views": views}
+    return {"kind": "sheets", "sprite": path.name, "units": len(content.views[0].pixels), "views": views}
 
 
 def _chart(content: Chart, _sprites: Path) -> dict[str, Any]:
