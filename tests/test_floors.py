@@ -9,13 +9,14 @@ from house import NAMES, SOURCES, Import, Source, imports
 FLOORS = {
     "errors": 0, "checks": 0,
     "statistics": 1, "formulas": 1, "preprocessing": 1, "images": 1, "image_sources": 1, "figures": 1, "store": 1,
-    "progress": 1,
+    "progress": 1, "pictures": 1,
     "network": 2,
     "analysis": 3, "cards": 3,
     "analyses": 4,
     "answers": 5, "replay": 5, "passes": 5, "walk": 5, "jobs": 5, "runner": 5, "run": 5, "plan": 5, "api": 5,
+    "activation_sheet": 5,
     "report": 6, "workflows": 6,
-    "cli": 7,
+    "explain_command": 7, "cli": 7,
     "__main__": 8, "": 8,
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .activation_sheet import maps
     from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
     from .api import Stage, look, look_share, merge, open_images
     from .errors import MicrotomeError
@@ -25,7 +26,7 @@ _HOMES = {
     "each": "analysis", "setting": "analysis", "Stage": "api", "look": "api", "look_share": "api", "merge": "api",
     "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
-    "Specimen": "network.specimen", "Run": "run", "open_run": "run",
+    "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
 }  # fmt: skip
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ __all__ = [
     "look",
     "look_share",
     "merge",
+    "maps",
     "open_images",
     "open_model",
     "open_run",

@@ -91,7 +91,28 @@ class Units:
     value_label: str
 
 
-Content = Text | Table | Crops | Pictures | Chart | Heat | Units
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """One small picture of every unit of a layer.
+
+    Shapes: pixels (U, h, w, 3) uint8; lost (U,), a share in 0..1 of each, NaN for unknown. `index` is the place in
+    the image set of the image that they were made of, -1 for none.
+    """
+
+    pixels: np.ndarray
+    caption: str
+    index: int = -1
+    lost: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheets:
+    """Contact sheets of a layer: its page shows them whole, a unit's page the unit's own pictures, in the section."""
+
+    views: tuple[Sheet, ...]
+
+
+Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Sheets
 
 
 @dataclass(frozen=True, kw_only=True)

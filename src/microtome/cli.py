@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .errors import MicrotomeError
+from .explain_command import explain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
@@ -202,6 +203,9 @@ def train(
     typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {len(made.held_out):,} images not seen in training; "
                f"epoch {made.trained.best + 1} of {epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
+
+
+app.command()(explain)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Arrays to pictures, by rules that hold everywhere: 0 is the middle of a signed map, one scale a row unless said."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,16 @@ def folded(rows: np.ndarray, width: int) -> np.ndarray:
     padded = np.zeros((units, lines * width), rows.dtype)
     padded[:, :length] = rows
     return padded.reshape(units, lines, width)
+
+
+def columns_of(count: int, tallness: float = 1.0) -> int:
+    """Columns of a sheet about as wide as high, with as few empty places in its last line as possible.
+
+    `tallness` is the height of one picture in its widths.
+    """
+    square = max(1, math.ceil(math.sqrt(count * tallness)))
+    allowed = range(min(count, square), min(count, math.floor(1.5 * square)) + 1)
+    return min(allowed, key=lambda columns: (-count % columns, columns))
 
 
 def sheet(pictures: np.ndarray, columns: int, gap: int = 1, background: int = 255) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_arrow_keys_move_over_the_grid_and_enter_opens_a_unit(visitor):
 def test_a_unit_page_shows_nine_strongest_images_and_nine_weaker_ones(visitor, run):
     unit = int((~run["activity"].dead["conv2"]).argmax())
     page = visitor.visit(f"#/unit/conv2/{unit}")
-    assert page.locator("section[aria-label=sees] .crop").count() == 18
+    assert page.locator("section[aria-label=sees] .card.crops .crop").count() == 18
 
 
 def test_pointing_at_a_crop_shows_where_it_lies_in_the_image(visitor, run):

@@ -17,6 +17,7 @@ from microtome.statistics import (
     Extremes,
     Firing,
     Histogram,
+    Maps,
     Moments,
     Predictions,
     Quantiles,
@@ -33,6 +34,7 @@ OF_MAPS: list[Statistic] = [
     Rows(), Rows(images=40), Rows(what="response", images=40), Rows(what="largest", images=40),
     Rows(what="positions", positions=3, images=40), Quantiles(), Quantiles(k=4, images=41),
     Histogram(), Histogram(bins=7, positions=2, images=40),
+    Maps(places=(200, 5, 70, 120, 199)), Maps(places=(0, 61, 111, 229), side=4),
 ]  # fmt: skip
 OF_OUTPUTS: list[Statistic] = [Confusion(classes=CHANNELS), Predictions(), Predictions(k=2)]
 EVERY = [*OF_MAPS, *OF_OUTPUTS]

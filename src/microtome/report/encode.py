@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Table, Text, Units
-from ..figures import sheet
+from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Sheets, Table, Text, Units
+from ..figures import columns_of, sheet
 from ..run import webp
 from ..store import write_bytes
 
 DIGITS = 4  # significant digits of a number on the page
+BETWEEN = 150  # grey of the lines between the pictures of a contact sheet
 
 
 def encode_card(card: Card, sprites: Path) -> dict[str, Any]:
     """One card as JSON; pictures go into a sprite sheet named `sprites`.webp."""
     content = ENCODERS[type(card.content)](card.content, sprites)
     about: dict[str, Any] = {"title": card.title, "how": card.how_to_read, "control": card.control}
-    if card.per_unit:
-        about |= {"section": card.section, "telling": card.telling}
+    if card.per_unit or isinstance(card.content, Sheets):
+        about |= {"section": card.section, "telling": card.telling, "layer": card.layer}
     return about | content
 
 
@@ -65,6 +66,26 @@ def _pictures(content: Pictures, sprites: Path) -> dict[str, Any]:
             "each": each, "captions": list(content.captions), "crisp": content.crisp}  # fmt: skip
 
 
+def _sheets(content: Sheets, sprites: Path) -> dict[str, Any]:
+    """One file for all views, below each other; where each lies, and how many pictures a line it has."""
+    made, views = [], []
+    top = 0
+    for view in content.views:
+        units, height, width, _ = view.pixels.shape
+        columns = columns_of(units, height / width)
+        made.append(sheet(view.pixels, columns, background=BETWEEN))
+        lost = None if view.lost is None or np.isnan(view.lost).all() else numbers(np.round(view.lost, 3))
+        views.append({"top": top, "height": height, "width": width, "columns": columns, "caption": view.caption,
+                      "image": view.index, "lost": lost})  # fmt: skip
+        top += len(made[-1])
+    picture = np.full((top, max(part.shape[1] for part in made), 3), BETWEEN, np.uint8)
+    for part, place in zip(made, views, strict=True):
+        picture[place["top"] : place["top"] + len(part), : part.shape[1]] = part
+    path = sprites.with_suffix(".webp")
+    write_bytes(path, webp(picture, lossless=True))
+    return {"kind": "sheets", "sprite": path.name, "units": len(content.views[0].pixels), "views": views}
+
+
 def _chart(content: Chart, _sprites: Path) -> dict[str, Any]:
     series = [{"name": name, "y": numbers(y)} for name, y in content.series]
     return {"kind": content.kind, "x": numbers(content.x), "series": series, "x_label": content.x_label,
@@ -84,4 +105,5 @@ def _units(content: Units, _sprites: Path) -> dict[str, Any]:
 
 ENCODERS: dict[type, Callable[[Any, Path], dict[str, Any]]] = {
     Text: _text, Table: _table, Crops: _crops, Pictures: _pictures, Chart: _chart, Heat: _heat, Units: _units,
+    Sheets: _sheets,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from .confusion import Confusion, Predictions
 from .extremes import Extremes
 from .histogram import Histogram
+from .maps import Maps
 from .moments import ClassMeans, Firing, Moments
 from .quantiles import Quantiles
 from .rows import Rows
@@ -17,6 +18,7 @@ __all__ = [
     "Extremes",
     "Firing",
     "Histogram",
+    "Maps",
     "Moments",
     "Predictions",
     "Quantiles",

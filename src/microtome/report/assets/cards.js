@@ -46,6 +46,8 @@ microtome.KINDS = {
 
   heat: (network, card) => microtome.heat(card),
 
+  sheets: (network, card, unit) => (unit === null ? microtome.layerSheets(network, card) : microtome.unitSheets(network, card, unit)),
+
   units: (network, card, unit) => {
     const [others, values] = [microtome.pick(card.unit, unit), microtome.pick(card.value, unit)];
     const holder = microtome.element('div', { class: 'pictures' });

@@ -9,7 +9,8 @@ microtome.unitPage = async (name, unit) => {
   const headline = layer.unitCards.filter((card) => card.section === 'headline');
   const step = (other, text, rel) => (other >= 0 && other < layer.about.units
     ? microtome.element('a', { href: microtome.unitLink(name, other), rel }, text) : null);
-  const sections = microtome.SECTIONS.map((section) => [section, layer.unitCards.filter((card) => card.section === section)])
+  const ofUnits = [...layer.unitCards, ...layer.cards.filter((card) => card.kind === 'sheets')];
+  const sections = microtome.SECTIONS.map((section) => [section, ofUnits.filter((card) => card.section === section)])
     .filter(([, cards]) => cards.length);
   document.getElementById('page').replaceChildren(
     microtome.element('section', { class: 'headline' },
