@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import torch
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import get_graph_node_names
 from typer.testing import CliRunner
 
 from microtome import cli
+from microtome.network.open import open_model
 from microtome.run import open_run
 
 
@@ -52,7 +54,40 @@ def test_a_typo_in_a_site_is_answered_with_the_right_one(type_):
 def test_an_unknown_scheme_is_refused_with_those_there_are(type_):
     code, _, err = type_("sites", "torchvison:resnet18")
     assert code == 2
-    assert "Model scheme 'torchvison' does not exist. There are: torchvision, zoo. Did you mean 'torchvision'?" in err
+    assert (
+        "Model scheme 'torchvison' does not exist. There are: torchvision, timm, zoo, file. Did you mean 'torchvision'?"
+        in err
+    )
+
+
+@pytest.fixture
+def pickled(tmp_path):
+    """A whole network in a pickle, one of whose weights is no number."""
+    module = open_model("zoo:simpleconvnet_pruned").module
+    module.conv1.bias.data[0] = float("nan")
+    torch.save(module, tmp_path / "net.pt")
+    return f"zoo:simpleconvnet_pruned@{tmp_path / 'net.pt'}"
+
+
+def test_sites_opens_a_pickle_only_if_it_is_trusted(type_, pickled):
+    code, _, err = type_("sites", pickled)
+    assert (code, "--trust-pickle" in err) == (2, True)
+    assert type_("sites", pickled, "--trust-pickle")[0] == 0
+
+
+def test_sites_says_that_a_weight_is_no_number(type_, pickled):
+    note = "1 weights are NaN or infinite, in 1 (conv1.bias): what they reach means nothing"
+    assert type_("sites", pickled, "--trust-pickle")[1].splitlines()[1] == f"note: {note}"
+    assert json.loads(type_("sites", pickled, "--trust-pickle", "--json")[1])["notes"] == [note]
+
+
+def test_look_opens_a_pickle_only_if_it_is_trusted_and_says_what_is_wrong_with_it(type_, pickled, tmp_path):
+    words = ("look", pickled, "digits", "--limit", 40, "--analyses", "filters", "-o", tmp_path / "run", "--no-report")
+    assert type_(*words)[0] == 2
+    code, _, err = type_(*words, "--trust-pickle")
+    assert code == 0
+    assert "note: 1 weights are NaN or infinite, in 1 (conv1.bias)" in err
+    assert len(open_run(tmp_path / "run").info["model"]["notes"]) == 1
 
 
 def test_analyses_prints_questions_and_settings(type_):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,11 +14,19 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="A microscope for convolutional networks.")  # fmt: skip
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="torchvision:NAME or zoo:NAME, with weights torchvision:NAME@WEIGHTS")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="torchvision:NAME, timm:NAME, zoo:NAME or file:PATH.py:FACTORY, with weights ...@WEIGHTS"
+    ),
+]
+TrustPickle = Annotated[
+    bool,
+    typer.Option("--trust-pickle", help="Weights may be a pickle, which runs what is in it. Only if you trust it."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
+ClassMap = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
@@ -49,12 +57,13 @@ def demo(
 def sites(
     model: ModelArgument,
     pattern: Annotated[str, typer.Argument(help="A glob, such as 'layer1.*'.")] = "*",
+    trust_pickle: TrustPickle = False,
     json_: Json = False,
 ) -> None:
     """Every place one can look at: name, operation, shape, units and where they are read."""
     from .network.open import open_model
 
-    opened = open_model(model)
+    opened = open_model(model, trust_pickle=trust_pickle)
     found = opened.sites.match(pattern)
     rows = [
         {"name": s.name, "operation": s.operation, "shape": s.shape, "parameters": s.parameters, "macs": s.macs,
@@ -62,9 +71,10 @@ def sites(
         for s in found
     ]  # fmt: skip
     if json_:
-        _print_json({"model": opened.source, "preprocessing": str(opened.preprocessing), "sites": rows})
+        _print_json({"model": opened.source, "preprocessing": str(opened.preprocessing), "notes": opened.notes,
+                     "sites": rows})  # fmt: skip
         return
-    typer.echo(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
+    _say_model(opened, typer.echo)
     _print_table(
         ("site", "operation", "shape of one image", "parameters", "multiply-adds", "units", "units read at"),
         [(s.name, s.operation, " x ".join(map(str, s.shape)), s.parameters or "", s.macs or "", s.units or "",
@@ -111,13 +121,12 @@ def look(
     effort: Annotated[Literal["quick", "normal", "full"], typer.Option(help="How much work large analyses may do.")] = (
         "normal"
     ),
-    classes: Annotated[
-        Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")
-    ] = None,
+    classes: ClassMap = None,
     limit: Annotated[int, typer.Option(help="At most so many images, drawn in proportion to classes; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a batch; 0: automatic.")] = 0,
     device: Device = "auto",
+    trust_pickle: TrustPickle = False,
     report: Annotated[bool, typer.Option(help="Write the pages.")] = True,
     json_: Json = False,
     quiet: Quiet = False,
@@ -127,12 +136,12 @@ def look(
     from .api import open_images
     from .network.open import open_model
 
-    opened = open_model(model)
+    opened = open_model(model, trust_pickle=trust_pickle)
     found = open_images(images, opened, class_map=_class_map(classes))
     found = found.limit(limit, seed) if limit else found
     folder = out or Path("runs") / f"{opened.name}-{Path(found.source.partition(':')[0]).name}"
     progress = _progress(quiet or json_)
-    progress.say(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
+    _say_model(opened, progress.say)
     progress.say(f"{len(found):,} images from {found.source}; {found.labelling}")
     progress.say(f"analyses {analyses}, effort {effort}, seed {seed}, into {folder}")
     run = run_look(
@@ -206,6 +215,12 @@ def _progress(quiet: bool) -> Any:
     from .progress import Silent, Terminal
 
     return Silent() if quiet else Terminal()
+
+
+def _say_model(opened: Any, say: Callable[[str], None]) -> None:
+    say(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
+    for note in opened.notes:
+        say(f"note: {note}")
 
 
 def _say_findings(run: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import NotApplicable
 from ..images import Images
-from .open import Model
+from .model import Model
 from .receptive_field import Field, receptive_fields
 from .sites import Site, Sites
 from .untouched import untouched
