@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import get_graph_node_names
 from typer.testing import CliRunner
@@ -151,6 +152,23 @@ def test_train_writes_weights_that_look_can_open(type_, tmp_path):
     assert code == 0
     assert "images not seen in training" in out
     assert type_("sites", f"zoo:simpleconvnet_pruned@{weights}")[0] == 0
+
+
+def test_train_takes_the_networks_own_recipe_unless_options_say_otherwise(type_, tmp_path):
+    words = ("--epochs", 1, "--no-flip", "--rate", 0.01, "-o", tmp_path / "net.safetensors", "-q")
+    out = type_("train", "zoo:lenet9", "digits", *words)[1]
+    assert out.splitlines()[0] == (
+        "Recipe: 1 epochs of batches of 100, SGD with momentum 0.9, rate 0.01 divided by 10 after 27%, 53%, 80%, "
+        "weight decay 0.0005, shifted by up to 4 pixels, seed 0"
+    )
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+        recipe = json.loads(file.metadata()["recipe"])
+    assert (recipe["epochs"], recipe["flip"], recipe["rate"], recipe["batch_size"]) == (1, False, 0.01, 100)
+
+
+def test_only_networks_of_the_zoo_are_trained(type_):
+    code, _, err = type_("train", "torchvision:alexnet", "digits")
+    assert (code, "'torchvision:alexnet' cannot be trained. Trained are: zoo:simpleconvnet" in err) == (2, True)
 
 
 def test_a_report_can_be_written_again(type_, tmp_path):

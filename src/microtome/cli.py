@@ -177,28 +177,36 @@ def train(
     images: Annotated[str, typer.Argument(help="mnist:DIR, digits, or a folder with one sub-folder a class.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")] = Path("net.safetensors"),
     test: Annotated[str | None, typer.Option(help="Test images; default: the source's own, else a quarter.")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 12,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
-    optimizer: Annotated[Literal["adam", "sgd"], typer.Option(help="AdamW, or SGD with momentum 0.9.")] = "adam",
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 0.0,
-    schedule: Annotated[Literal["cosine", "constant"], typer.Option(help="Of the learning rate.")] = "cosine",
-    shift: Annotated[int, typer.Option(help="Shift images by up to so many pixels.")] = 0,
-    flip: Annotated[bool, typer.Option(help="Mirror half of the images.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(help="AdamW, or SGD with momentum.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of SGD.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
+    schedule: Annotated[
+        Literal["cosine", "step", "constant"] | None, typer.Option(help="Of the learning rate.")
+    ] = None,
+    shift: Annotated[int | None, typer.Option(help="Shift images by up to so many pixels.")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Train a network of the zoo; print its accuracy on images it has not seen."""
-    from .network.training import Recipe
-    from .workflows.train import train_zoo
+    """Train a network of the zoo, by its own recipe unless options say otherwise; print its accuracy on new images."""
+    import dataclasses
 
-    recipe = Recipe(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rate=rate, schedule=schedule,
-                    weight_decay=weight_decay, shift=shift, flip=flip, seed=seed)  # fmt: skip
+    from .workflows.train import recipe_of, train_zoo
+
+    said: dict[str, Any] = {
+        "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "rate": rate, "momentum": momentum,
+        "weight_decay": weight_decay, "schedule": schedule, "shift": shift, "flip": flip, "seed": seed,
+    }  # fmt: skip
+    recipe = dataclasses.replace(recipe_of(model), **{name: value for name, value in said.items() if value is not None})
+    typer.echo(f"Recipe: {recipe}")
     made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=_progress(quiet))
     low, high = made.interval
     typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {len(made.held_out):,} images not seen in training; "
-               f"epoch {made.trained.best + 1} of {epochs}, chosen on validation images")  # fmt: skip
+               f"epoch {made.trained.best + 1} of {recipe.epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
 
 
