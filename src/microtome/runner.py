@@ -19,6 +19,7 @@ from .checks import known
 from .errors import NotApplicable, RunFailed, UsageError
 from .images import Images
 from .network.addresses import Address
+from .network.inputs import prepare
 from .network.measure import Loss, Probe, automatic_batch, is_out_of_memory, measure
 from .network.open import Model
 from .network.specimen import Specimen
@@ -190,9 +191,9 @@ class Look:
     def _say_estimate(self, model: Model, few: Images, count: int, names: str) -> None:
         try:
             pixels = torch.from_numpy(next(few.batches(len(few)))[1]).to(self.device)
-            model.module(model.preprocessing.normalise(pixels[:1]))  # the first pass chooses kernels
+            model.module(prepare(pixels[:1], model.preprocessing, model.module))  # the first pass chooses kernels
             started = time.perf_counter()
-            model.module(model.preprocessing.normalise(pixels))
+            model.module(prepare(pixels, model.preprocessing, model.module))
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 return  # the pass itself will halve its batch

@@ -3,6 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from ..preprocessing import Preprocessing
+
+
+def prepare(images: Tensor, preprocessing: Preprocessing, module: nn.Module) -> Tensor:
+    """What `module` is given for 8-bit images: normalised in float32, then in the type of its parameters."""
+    return like_parameters(preprocessing.normalise(images), module)
+
 
 def like_parameters(images: Tensor, module: nn.Module) -> Tensor:
     """Prepared images in the floating type and on the device of `module`'s first such parameter, if it has one."""

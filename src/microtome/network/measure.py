@@ -18,7 +18,7 @@ from ..statistics import Accumulator, Batch, Statistic
 from .addresses import Address
 from .calls import Call, Following, Listener, first_tensor, replaced
 from .edits import Edit
-from .inputs import like_parameters
+from .inputs import prepare
 from .sites import Site, Sites
 
 BATCH_BYTES = 1 << 26  # of the largest activation: about where larger batches stop being faster on a CPU
@@ -252,9 +252,7 @@ def _one_pass(
             batch = Batch(places, images.labels[places], images.hashes[places], scratch, images)
             recorder.start(batch)
             following.restart()
-            prepared = like_parameters(
-                subject.preprocessing.normalise(torch.from_numpy(pixels).to(device)), subject.module
-            )
+            prepared = prepare(torch.from_numpy(pixels).to(device), subject.preprocessing, subject.module)
             if len(places) < fewest:
                 prepared = prepared[torch.arange(fewest, device=device) % len(places)]
             if loss is not None:

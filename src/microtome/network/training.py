@@ -14,6 +14,7 @@ from ..errors import BadImages
 from ..images import Images
 from ..preprocessing import Preprocessing
 from ..progress import Progress, Silent
+from .inputs import prepare
 
 EVALUATION_BATCH = 256
 DROP = 0.1  # what a step of the schedule multiplies the rate with
@@ -134,7 +135,7 @@ def accuracy(module: nn.Module, images: Images, preprocessing: Preprocessing, de
     hits = 0
     with torch.no_grad():
         for places, pixels in images.batches(EVALUATION_BATCH):
-            outputs = module(preprocessing.normalise(torch.from_numpy(pixels).to(device)))
+            outputs = module(prepare(torch.from_numpy(pixels).to(device), preprocessing, module))
             hits += int((outputs.argmax(1).cpu().numpy() == images.labels[places]).sum())
     return hits / len(images)
 
@@ -155,7 +156,7 @@ def _one_epoch(
     order = torch.randperm(len(pixels), generator=random)
     for chosen in order.split(recipe.batch_size)[: recipe.batches(len(pixels))]:  # type: ignore[no-untyped-call]
         batch = augment(pixels[chosen], recipe, random)
-        outputs = module(preprocessing.normalise(batch.to(device)))
+        outputs = module(prepare(batch.to(device), preprocessing, module))
         loss = F.cross_entropy(outputs, labels[chosen].to(device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
