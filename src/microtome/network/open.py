@@ -34,9 +34,9 @@ def open_model(
     """Open `torchvision:`, `timm:` or `zoo:NAME[@WEIGHTS]`, `file:PATH.py:FACTORY[@WEIGHTS]` or a module of yours.
 
     WEIGHTS is the path of a .safetensors, .pt, .pth, .bin or .ckpt file or, for torchvision and timm, DEFAULT or the
-    name of a weights entry. No file of weights runs anything, unless `trust_pickle` says that it may; a Python file
-    named with `file:` is run. For a module, `size`, `mean` and `std` say what it expects (default: 224 x 224,
-    ImageNet's numbers).
+    name of a weights entry. No file of weights runs anything, unless `trust_pickle` says that it may. A Python file
+    named with `file:` is run, and may say SIZE, MEAN, STD and CLASS_NAMES; for a module `size`, `mean`, `std` and
+    `class_names` do. Default: 224 x 224, ImageNet's numbers, no names.
     Raises: UnknownName, BadModel.
     """
     if isinstance(source, nn.Module):
