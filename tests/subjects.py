@@ -10,7 +10,7 @@ from microtome.analyses import registry
 from microtome.image_sources import open_images
 from microtome.network.zoo.simpleconvnet import SimpleConvNet
 from microtome.runner import Look, Outcome
-from toys import InPlace, Shared, Tokens, noise, opened, seeded
+from toys import Embedding, InPlace, Plain, Pyramid, Shared, Tokens, UNet, noise, opened, seeded
 
 
 def digits() -> mt.Specimen:
@@ -49,8 +49,38 @@ def one_unit() -> mt.Specimen:
     return mt.Specimen(model=model, images=noise(model, 12, classes=2))
 
 
+def embedding() -> mt.Specimen:
+    """Outputs that are no classes: the labels of the images have nothing to do with them."""
+    model = opened(seeded(Embedding))
+    return mt.Specimen(model=model, images=noise(model, 12))
+
+
+def u_net() -> mt.Specimen:
+    """Two numbers a pixel, and labelled images."""
+    model = opened(seeded(UNet))
+    return mt.Specimen(model=model, images=noise(model, 12))
+
+
+def pyramid() -> mt.Specimen:
+    """Several maps, and images without labels."""
+    model = opened(seeded(Pyramid))
+    return mt.Specimen(model=model, images=dataclasses.replace(noise(model), labels=np.full(10, -1)))
+
+
+def double() -> mt.Specimen:
+    model = opened(seeded(InPlace).double())
+    return mt.Specimen(model=model, images=noise(model, 12))
+
+
+def brain_half() -> mt.Specimen:
+    """Weights of eight bits of precision."""
+    model = opened(seeded(Plain).bfloat16())
+    return mt.Specimen(model=model, images=noise(model, 12))
+
+
 SUBJECTS: dict[str, Callable[[], mt.Specimen]] = {
-    build.__name__: build for build in (digits, few, unlabelled, tokens, all_dead, one_unit)
+    build.__name__: build
+    for build in (digits, few, unlabelled, tokens, all_dead, one_unit, embedding, u_net, pyramid, double, brain_half)
 }
 
 

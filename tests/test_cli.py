@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
+from safetensors import safe_open
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import get_graph_node_names
 from typer.testing import CliRunner
 
 from microtome import cli
+from microtome.network.open import open_model
 from microtome.run import open_run
 
 
@@ -52,7 +55,40 @@ def test_a_typo_in_a_site_is_answered_with_the_right_one(type_):
 def test_an_unknown_scheme_is_refused_with_those_there_are(type_):
     code, _, err = type_("sites", "torchvison:resnet18")
     assert code == 2
-    assert "Model scheme 'torchvison' does not exist. There are: torchvision, zoo. Did you mean 'torchvision'?" in err
+    assert (
+        "Model scheme 'torchvison' does not exist. There are: torchvision, timm, zoo, file. Did you mean 'torchvision'?"
+        in err
+    )
+
+
+@pytest.fixture
+def pickled(tmp_path):
+    """A whole network in a pickle, one of whose weights is no number."""
+    module = open_model("zoo:simpleconvnet_pruned").module
+    module.conv1.bias.data[0] = float("nan")
+    torch.save(module, tmp_path / "net.pt")
+    return f"zoo:simpleconvnet_pruned@{tmp_path / 'net.pt'}"
+
+
+def test_sites_opens_a_pickle_only_if_it_is_trusted(type_, pickled):
+    code, _, err = type_("sites", pickled)
+    assert (code, "--trust-pickle" in err) == (2, True)
+    assert type_("sites", pickled, "--trust-pickle")[0] == 0
+
+
+def test_sites_says_that_a_weight_is_no_number(type_, pickled):
+    note = "1 weights are NaN or infinite, in 1 (conv1.bias): what they reach means nothing"
+    assert type_("sites", pickled, "--trust-pickle")[1].splitlines()[1] == f"note: {note}"
+    assert json.loads(type_("sites", pickled, "--trust-pickle", "--json")[1])["notes"] == [note]
+
+
+def test_look_opens_a_pickle_only_if_it_is_trusted_and_says_what_is_wrong_with_it(type_, pickled, tmp_path):
+    words = ("look", pickled, "digits", "--limit", 40, "--analyses", "filters", "-o", tmp_path / "run", "--no-report")
+    assert type_(*words)[0] == 2
+    code, _, err = type_(*words, "--trust-pickle")
+    assert code == 0
+    assert "note: 1 weights are NaN or infinite, in 1 (conv1.bias)" in err
+    assert len(open_run(tmp_path / "run").info["model"]["notes"]) == 1
 
 
 def test_analyses_prints_questions_and_settings(type_):
@@ -116,6 +152,23 @@ def test_train_writes_weights_that_look_can_open(type_, tmp_path):
     assert code == 0
     assert "images not seen in training" in out
     assert type_("sites", f"zoo:simpleconvnet_pruned@{weights}")[0] == 0
+
+
+def test_train_takes_the_networks_own_recipe_unless_options_say_otherwise(type_, tmp_path):
+    words = ("--epochs", 1, "--no-flip", "--rate", 0.01, "-o", tmp_path / "net.safetensors", "-q")
+    out = type_("train", "zoo:lenet9", "digits", *words)[1]
+    assert out.splitlines()[0] == (
+        "Recipe: 1 epochs of batches of 100, SGD with momentum 0.9, rate 0.01 divided by 10 after 27%, 53%, 80%, "
+        "weight decay 0.0005, shifted by up to 4 pixels, seed 0"
+    )
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+        recipe = json.loads(file.metadata()["recipe"])
+    assert (recipe["epochs"], recipe["flip"], recipe["rate"], recipe["batch_size"]) == (1, False, 0.01, 100)
+
+
+def test_only_networks_of_the_zoo_are_trained(type_):
+    code, _, err = type_("train", "torchvision:alexnet", "digits")
+    assert (code, "'torchvision:alexnet' cannot be trained. Trained are: zoo:simpleconvnet" in err) == (2, True)
 
 
 def test_a_report_can_be_written_again(type_, tmp_path):

@@ -20,6 +20,9 @@ LONGEST_FILE, LONGEST_FUNCTION, LONGEST_DOCSTRING = 300, 50, 25
 EXCEPTIONS = {name for name, value in vars(builtins).items() if inspect.isclass(value) and issubclass(value, Exception)}
 OURS = {name for name, value in vars(errors).items() if inspect.isclass(value) and value.__module__ == errors.__name__}
 
+# The one call that may run what a file brings: only when its user says that they trust it.
+TRUSTED = ["torch.load(path, map_location='cpu', weights_only=not trust_pickle)"]
+
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name or "microtome")
 
 
@@ -84,7 +87,8 @@ def test_nothing_is_loaded_that_could_be_executed(source: Source) -> None:
     assert {name.partition(".")[0] for name in modules} & {"pickle", "dill", "joblib", "shelve", "marshal"} == set()
     loads = [ast.unparse(node) for node in nodes if isinstance(node, ast.Call)]
     loads = [text for text in loads if re.match(r"(torch|np|numpy)\.load\(", text)]
-    assert [text for text in loads if "weights_only=True" not in text] == []
+    unsafe = [text for text in loads if "weights_only=True" not in text]
+    assert unsafe == (TRUSTED if source.name == "network.weights" else [])
 
 
 @each_source

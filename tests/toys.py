@@ -1,5 +1,6 @@
 """Small networks, image sets and a statistic that keeps everything: what many tests share."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,44 @@ class Tokens(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.embed(x).flatten(2).transpose(1, 2)  # (N, T, 6)
         return self.head(torch.relu(self.mix(x)).mean(1))
+
+
+class Embedding(nn.Module):
+    """Gives a point of a sphere in 16 dimensions, and no classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(self.fc(F.relu(self.conv(x)).mean((2, 3))), dim=1)
+
+
+class UNet(nn.Module):
+    """Down, up again, and a skip: gives two numbers a pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.bottom = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1)
+        self.up, self.merge = nn.ConvTranspose2d(8, 4, 2, stride=2), nn.Conv2d(8, 4, 3, padding=1)
+        self.out = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = F.relu(self.down(x))
+        low = F.relu(self.bottom(F.max_pool2d(skip, 2)))
+        return self.out(F.relu(self.merge(torch.cat([self.up(low), skip], 1))))
+
+
+class Pyramid(nn.Module):
+    """Gives an ordered dictionary of maps, as the backbones of detectors do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Conv2d(4, 5, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        fine = F.relu(self.fine(x))
+        return OrderedDict(fine=fine, coarse=F.relu(self.coarse(fine)))
 
 
 def seeded(build: type[nn.Module], *arguments: object) -> nn.Module:

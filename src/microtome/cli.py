@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,11 +14,17 @@ from .explain_command import explain
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
 
-MODEL_HELP = "torchvision:NAME or zoo:NAME, with weights torchvision:NAME@WEIGHTS"
+MODEL_HELP = "torchvision:NAME, timm:NAME, zoo:NAME or file:PATH.py:FACTORY, with weights ...@WEIGHTS"
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+TrustPickle = Annotated[
+    bool,
+    typer.Option("--trust-pickle", help="Weights may be a pickle, which runs what is in it. Only if you trust it."),
+]
+TrustRun = Annotated[bool, typer.Option("--trust-run", help="Run the Python files that a run names, if it does.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
+ClassMap = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
@@ -48,12 +55,13 @@ def demo(
 def sites(
     model: ModelArgument,
     pattern: Annotated[str, typer.Argument(help="A glob, such as 'layer1.*'.")] = "*",
+    trust_pickle: TrustPickle = False,
     json_: Json = False,
 ) -> None:
     """Every place one can look at: name, operation, shape, units and where they are read."""
     from .network.open import open_model
 
-    opened = open_model(model)
+    opened = open_model(model, trust_pickle=trust_pickle)
     found = opened.sites.match(pattern)
     rows = [
         {"name": s.name, "operation": s.operation, "shape": s.shape, "parameters": s.parameters, "macs": s.macs,
@@ -61,9 +69,10 @@ def sites(
         for s in found
     ]  # fmt: skip
     if json_:
-        _print_json({"model": opened.source, "preprocessing": str(opened.preprocessing), "sites": rows})
+        _print_json({"model": opened.source, "preprocessing": str(opened.preprocessing), "notes": opened.notes,
+                     "sites": rows})  # fmt: skip
         return
-    typer.echo(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
+    _say_model(opened, typer.echo)
     _print_table(
         ("site", "operation", "shape of one image", "parameters", "multiply-adds", "units", "units read at"),
         [(s.name, s.operation, " x ".join(map(str, s.shape)), s.parameters or "", s.macs or "", s.units or "",
@@ -111,9 +120,7 @@ def look(
     effort: Annotated[Literal["quick", "normal", "full"], typer.Option(help="How much work large analyses may do.")] = (
         "normal"
     ),
-    classes: Annotated[
-        Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")
-    ] = None,
+    classes: ClassMap = None,
     limit: Annotated[int, typer.Option(help="At most so many images, drawn in proportion to classes; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a batch; 0: automatic.")] = 0,
@@ -125,6 +132,8 @@ def look(
     shard: Annotated[
         str | None, typer.Option(help="I/N: do one of N parts of the next stage; auto: as Slurm or torchrun say.")
     ] = None,
+    trust_pickle: TrustPickle = False,
+    trust_run: TrustRun = False,
     report: Annotated[bool, typer.Option(help="Write the pages.")] = True,
     json_: Json = False,
     quiet: Quiet = False,
@@ -142,7 +151,7 @@ def look(
     progress = _progress(quiet or json_)
     try:
         found = run_look(asked, given, out=out, shard=shard, batch_size=batch_size or None, device=device, amp=amp,
-                         progress=progress)  # fmt: skip
+                         trust_pickle=trust_pickle, trust_run=trust_run, progress=progress)  # fmt: skip
     except KeyboardInterrupt:
         typer.secho("Interrupted. What was measured is kept: the same command goes on from there.", err=True)
         raise typer.Exit(1) from None
@@ -152,6 +161,8 @@ def look(
 @app.command()
 def merge(
     run: Annotated[Path, typer.Argument(help="The folder that the shards worked in.")],
+    trust_pickle: TrustPickle = False,
+    trust_run: TrustRun = False,
     report: Annotated[bool, typer.Option(help="Write the pages.")] = True,
     json_: Json = False,
     quiet: Quiet = False,
@@ -159,7 +170,8 @@ def merge(
     """Put the shards of a stage together; says which stage is next, or writes the report."""
     from .workflows.look import merge as run_merge
 
-    _say_run(run_merge(run, progress=_progress(quiet or json_)), report, json_)
+    found = run_merge(run, trust_pickle=trust_pickle, trust_run=trust_run, progress=_progress(quiet or json_))
+    _say_run(found, report, json_)
 
 
 @app.command()
@@ -180,28 +192,36 @@ def train(
     images: Annotated[str, typer.Argument(help="mnist:DIR, digits, or a folder with one sub-folder a class.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")] = Path("net.safetensors"),
     test: Annotated[str | None, typer.Option(help="Test images; default: the source's own, else a quarter.")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 12,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
-    optimizer: Annotated[Literal["adam", "sgd"], typer.Option(help="AdamW, or SGD with momentum 0.9.")] = "adam",
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 0.0,
-    schedule: Annotated[Literal["cosine", "constant"], typer.Option(help="Of the learning rate.")] = "cosine",
-    shift: Annotated[int, typer.Option(help="Shift images by up to so many pixels.")] = 0,
-    flip: Annotated[bool, typer.Option(help="Mirror half of the images.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(help="AdamW, or SGD with momentum.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of SGD.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
+    schedule: Annotated[
+        Literal["cosine", "step", "constant"] | None, typer.Option(help="Of the learning rate.")
+    ] = None,
+    shift: Annotated[int | None, typer.Option(help="Shift images by up to so many pixels.")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Train a network of the zoo; print its accuracy on images it has not seen."""
-    from .network.training import Recipe
-    from .workflows.train import train_zoo
+    """Train a network of the zoo, by its own recipe unless options say otherwise; print its accuracy on new images."""
+    import dataclasses
 
-    recipe = Recipe(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rate=rate, schedule=schedule,
-                    weight_decay=weight_decay, shift=shift, flip=flip, seed=seed)  # fmt: skip
+    from .workflows.train import recipe_of, train_zoo
+
+    said: dict[str, Any] = {
+        "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "rate": rate, "momentum": momentum,
+        "weight_decay": weight_decay, "schedule": schedule, "shift": shift, "flip": flip, "seed": seed,
+    }  # fmt: skip
+    recipe = dataclasses.replace(recipe_of(model), **{name: value for name, value in said.items() if value is not None})
+    typer.echo(f"Recipe: {recipe}")
     made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=_progress(quiet))
     low, high = made.interval
     typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {len(made.held_out):,} images not seen in training; "
-               f"epoch {made.trained.best + 1} of {epochs}, chosen on validation images")  # fmt: skip
+               f"epoch {made.trained.best + 1} of {recipe.epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
 
 
@@ -243,6 +263,12 @@ def _say_run(found: Any, report: bool, json_: bool) -> None:
     for name, why in found.info["skipped"].items():
         typer.echo(f"skipped {name}: {why}")
     typer.echo(f"Report: {page}" if page else f"Run: {found.folder}")
+
+
+def _say_model(opened: Any, say: Callable[[str], None]) -> None:
+    say(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
+    for note in opened.notes:
+        say(f"note: {note}")
 
 
 def _say_findings(run: Any) -> None:

@@ -236,6 +236,7 @@ def _describe(
         "model": {
             "name": model.name, "source": model.source, "weights": model.weights, "parameters": model.parameters,
             "preprocessing": str(model.preprocessing), "preprocessing_from": model.preprocessing_from,
+            "notes": list(model.notes),
             "classes": specimen.classes, "macs": sum(site.macs for site in specimen.layers),
         },
         "images": None if images is None else {

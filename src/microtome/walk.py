@@ -14,6 +14,7 @@ from .answers import VERSION, Answers, Part, Share, digest, merged
 from .errors import UsageError
 from .images import Images
 from .network.edits import Edit
+from .network.inputs import prepare
 from .network.measure import Loss, automatic_batch, is_out_of_memory, measure
 from .network.open import Model
 from .network.recorder import Probe
@@ -160,9 +161,11 @@ class Walk:
     def _seconds_an_image(self, few: Images) -> float | None:
         try:
             pixels = torch.from_numpy(next(few.batches(len(few)))[1]).to(self.how.device)
-            self.model.module(self.model.preprocessing.normalise(pixels[:1]))  # the first pass chooses kernels
+            self.model.module(
+                prepare(pixels[:1], self.model.preprocessing, self.model.module)
+            )  # the first pass chooses kernels
             started = time.perf_counter()
-            self.model.module(self.model.preprocessing.normalise(pixels))
+            self.model.module(prepared)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 return None  # the pass itself will halve its batch

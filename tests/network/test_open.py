@@ -100,11 +100,11 @@ def test_a_wrapper_for_several_devices_is_opened_and_its_prefix_kept() -> None:
 @pytest.mark.parametrize(
     ("source", "given", "allowed", "next_step"),
     [
-        ("tv:resnet18", "Model scheme 'tv'", "torchvision, zoo", "Write torchvision:NAME[@WEIGHTS] or zoo:NAME[@WEIG"),
-        ("resnet18", "Model scheme 'resnet18'", "torchvision, zoo", "Write torchvision:NAME[@WEIGHTS] or zoo:NAME[@"),
+        ("tv:resnet18", "Model scheme 'tv'", "torchvision, timm, zoo, file", "Write torchvision:NAME[@WEIGHTS], timm:"),
+        ("resnet18", "Model scheme 'resnet18'", "torchvision, timm, zoo, file", "Write torchvision:NAME[@WEIGHTS], ti"),
         ("zoo:simpelnet", "Zoo network 'simpelnet'", "simpleconvnet, s", "Did you mean 'simpleconvnet'? Write zoo:"),
         ("torchvision:resnet19", "torchvision model 'resnet19'", "alexnet, ", "Did you mean 'resnet1"),
-        ("torchvision:alexnet@V9", "Weights entry 'V9'", "IMAGENET1K_V1", "Give one of them, DEFAULT, or a .safetens"),
+        ("torchvision:alexnet@V9", "Weights entry 'V9'", "IMAGENET1K_V1", "Give one of them, DEFAULT, or a file of w"),
     ],
 )
 def test_a_name_that_does_not_exist_is_refused_with_the_choices(source, given, allowed, next_step) -> None:
@@ -114,14 +114,6 @@ def test_a_name_that_does_not_exist_is_refused_with_the_choices(source, given, a
     assert caught.value.allowed.startswith(f"There are: {allowed}")
     assert caught.value.next_step.startswith(next_step)
     assert caught.value.exit_code == 2
-
-
-def test_a_network_that_is_no_classifier_is_refused() -> None:
-    with pytest.raises(BadModel) as caught:
-        mt.open_model("torchvision:raft_small")
-    assert caught.value.given == "raft_small comes with OpticalFlow, which is not the preset of a classifier"
-    assert caught.value.allowed == "Models opened by name need a preset with resize, crop, mean and std"
-    assert caught.value.next_step == "Build the model yourself and pass it to open_model with size, mean and std"
 
 
 def test_named_weights_that_cannot_be_fetched_are_reported(monkeypatch) -> None:

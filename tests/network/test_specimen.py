@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import microtome as mt
 from microtome.errors import NotApplicable
-from toys import InPlace, Plain, Tokens, noise, opened, seeded
+from toys import Embedding, InPlace, Plain, Tokens, noise, opened, seeded
 
 
 class PerPixel(nn.Module):
@@ -75,6 +75,42 @@ def test_labels_that_do_not_fit_the_outputs_are_refused_with_what_is_known_of_th
     assert caught.value.given == "The images have no labels that fit the 3 outputs (no labels: none given)"
     assert caught.value.allowed == "Speaking of classes needs labelled images"
     assert caught.value.next_step == "Give images in one folder a class"
+
+
+@pytest.mark.parametrize(
+    ("names", "highest", "labelled"),
+    [
+        ((), 2, False),  # the three classes of the images are not the sixteen outputs
+        ((), 9, True),  # labels beyond the images' own classes number the outputs
+        (("a",) * 16, 2, True),  # the network says that its outputs are classes
+        (("a",) * 3, 2, False),  # what it names are not its outputs
+        (("a",) * 16, 16, False),
+    ],
+)
+def test_labels_of_another_number_of_classes_do_not_fit_outputs_without_names(names, highest, labelled) -> None:
+    model = dataclasses.replace(opened(seeded(Embedding)), class_names=names)
+    images = dataclasses.replace(noise(model, 3), labels=np.array([0, 1, highest]))
+    assert mt.Specimen(model=model, images=images).labelled == labelled
+
+
+def test_labels_of_another_number_of_classes_are_refused_with_both_numbers() -> None:
+    model = opened(seeded(Embedding))
+    with pytest.raises(NotApplicable) as caught:
+        mt.Specimen(model=model, images=noise(model, 3)).need_labels()
+    assert caught.value.given == (
+        "The images are of 3 classes, with labels up to 2, and the network has 16 outputs (labels of the data set)"
+    )
+    assert caught.value.allowed.startswith("Speaking of classes needs one output a class of the images, or outputs wh")
+    assert caught.value.next_step.startswith("If its outputs are classes, give open_model their class_names; else")
+
+
+def test_a_network_that_gives_maps_is_not_asked_about_classes() -> None:
+    model = opened(seeded(PerPixel))
+    with pytest.raises(NotApplicable) as caught:
+        mt.Specimen(model=model, images=noise(model, 3)).need_labels()
+    assert caught.value.given == "PerPixel gives no row of classes for an image, but 4 x 12 x 12 (at relu)"
+    assert caught.value.allowed == "Speaking of classes needs a network that classifies whole images"
+    assert caught.value.next_step == "Read the other analyses, or give a classifier"
 
 
 def test_an_analysis_without_images_is_told_to_give_some() -> None:

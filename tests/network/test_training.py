@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from microtome.errors import BadImages
+from microtome.errors import BadImages, UsageError
 from microtome.image_sources import open_images
 from microtome.network.open import open_model
 from microtome.network.training import Recipe, accuracy, augment, in_memory, train
@@ -50,6 +50,62 @@ def test_training_leaves_the_callers_random_state_alone(digits):
     before = torch.get_rng_state()
     train(model.module, digits, digits, model.preprocessing, Recipe(epochs=1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("drop_last", "first_loss"), [(True, 8), (False, 11)])
+def test_the_last_small_batch_is_left_out_if_the_recipe_says_so(digits, drop_last, first_loss):
+    module, seen = open_model("zoo:simpleconvnet_pruned").module, []
+    module.register_forward_pre_hook(lambda m, given: seen.append(len(given[0])) if m.training else None)
+    few = digits.take(range(11))
+    recipe = Recipe(epochs=1, batch_size=4, drop_last=drop_last)
+    train(module, few, few, open_model("zoo:simpleconvnet_pruned").preprocessing, recipe)
+    assert sum(seen) == first_loss
+    assert len(seen) == recipe.batches(11)
+
+
+def test_images_that_fill_no_batch_are_not_left_out():
+    assert Recipe(batch_size=4, drop_last=True).batches(3) == 1
+    assert [Recipe(batch_size=4).batches(count) for count in (4, 5, 8)] == [1, 2, 2]
+
+
+def test_the_rate_falls_as_the_schedule_says():
+    step = Recipe(schedule="step", drops=(0.2, 0.7))
+    assert [step.factor(place, 10) for place in range(10)] == pytest.approx([1, 1, *[0.1] * 5, *[0.01] * 3])
+    assert [Recipe(schedule="constant").factor(place, 10) for place in (0, 9)] == [1, 1]
+    assert [Recipe(schedule="cosine").factor(place, 10) for place in (0, 5, 10)] == pytest.approx([1, 0.5, 0])
+
+
+def test_training_steps_at_the_rates_of_the_schedule(digits, monkeypatch):
+    rates = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, *args):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args)
+
+    monkeypatch.setattr(torch.optim, "SGD", Watched)
+    model = open_model("zoo:simpleconvnet_pruned")
+    few = digits.take(range(8))
+    recipe = Recipe(epochs=2, batch_size=4, optimizer="sgd", rate=0.5, schedule="step", drops=(0.25, 0.75))
+    train(model.module, few, few, model.preprocessing, recipe)
+    assert rates == pytest.approx([0.5, 0.05, 0.05, 0.005])
+
+
+def test_a_recipe_says_itself_in_words():
+    assert str(Recipe()) == (
+        "12 epochs of batches of 64, AdamW, rate 0.001 falling along a cosine, weight decay 0, seed 0"
+    )
+    assert str(Recipe(optimizer="sgd", schedule="step", shift=4, flip=True, drop_last=True)) == (
+        "12 epochs of batches of 64, SGD with momentum 0.9, rate 0.001 divided by 10 after 50%, 75%, weight decay 0, "
+        "shifted by up to 4 pixels, mirrored, last small batches left out, seed 0"
+    )
+
+
+@pytest.mark.parametrize("what", ["epochs", "batch_size"])
+def test_a_recipe_without_epochs_or_batches_is_refused(digits, what):
+    model = open_model("zoo:simpleconvnet_pruned")
+    with pytest.raises(UsageError, match=rf"{what} is 0\. It must be 1 or more\. Give {what} a larger number"):
+        train(model.module, digits, digits, model.preprocessing, Recipe(**{what: 0}))
 
 
 def test_unlabelled_images_are_refused(digits):

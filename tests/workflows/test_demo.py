@@ -1,5 +1,7 @@
 """The demo from beginning to end."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from microtome.errors import BadModel
 from microtome.network.open import open_model
 from microtome.network.training import Recipe
+from microtome.network.zoo import ZOO
 from microtome.workflows.demo import demo
 from microtome.workflows.train import train_zoo
 
@@ -47,3 +50,10 @@ def test_only_networks_of_the_zoo_are_trained():
         BadModel, match=r"'torchvision:alexnet' cannot be trained\. .*zoo:simpleconvnet.*\. Train other"
     ):
         train_zoo("torchvision:alexnet", "digits", Recipe())
+
+
+def test_a_network_is_trained_by_its_own_recipe_unless_another_is_given(monkeypatch):
+    entry = dataclasses.replace(ZOO["simpleconvnet_pruned"], recipe=Recipe(epochs=2, batch_size=500))
+    monkeypatch.setitem(ZOO, "simpleconvnet_pruned", entry)
+    assert len(train_zoo("zoo:simpleconvnet_pruned", "digits").trained.loss) == 2
+    assert len(train_zoo("zoo:simpleconvnet_pruned", "digits", Recipe(epochs=1, batch_size=500)).trained.loss) == 1

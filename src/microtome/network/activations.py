@@ -7,8 +7,9 @@ import torch
 
 from ..images import Images
 from ..statistics.maps import Maps, MapsAnswer
-from .measure import Probe, measure
+from .measure import measure
 from .open import Model
+from .recorder import Probe
 from .untouched import untouched
 
 

@@ -17,6 +17,7 @@ from ..statistics import Accumulator, Batch
 from ..statistics.statistic import Arrays
 from .calls import Following, first_tensor
 from .edits import Edit
+from .inputs import prepare
 from .recorder import Enough, Pending, Probe, Recorder
 from .sites import Site, Sites
 
@@ -138,7 +139,7 @@ class _Walk:
     def _step(self, pixels: np.ndarray) -> None:
         batch, rows = self.recorder.batch, len(pixels)
         assert batch is not None
-        prepared = self.subject.preprocessing.normalise(torch.from_numpy(pixels).to(self.device))
+        prepared = prepare(torch.from_numpy(pixels).to(self.device), self.subject.preprocessing, self.subject.module)
         if rows < self.fewest:
             prepared = prepared[torch.arange(self.fewest, device=self.device) % rows]
         if self.loss is None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .calls import Call, Following, Listener, first_tensor
+from .inputs import like_parameters
 from .sites import Sites
 
 ELEMENT_WISE = frozenset([
@@ -85,9 +86,7 @@ def receptive_fields(module: nn.Module, sites: Sites, shape: tuple[int, int, int
     """
     finder = _EdgeFinder(sites)
     with torch.enable_grad(), Following(module, finder):
-        image = torch.zeros(1, *shape)
-        parameter = next(module.parameters(), image)
-        image = image.to(parameter.device, parameter.dtype).requires_grad_()
+        image = like_parameters(torch.zeros(1, *shape), module).requires_grad_()
         module(image.clone())
     known: dict[Any, Field | str] = {}
     fields: dict[str, Field] = {}

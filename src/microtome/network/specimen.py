@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import NotApplicable, UnknownName
 from ..images import Images
-from .open import Model
+from .model import Model
 from .receptive_field import Field
 from .sites import Site, Sites
 
@@ -51,8 +51,15 @@ class Specimen:
 
     @property
     def labelled(self) -> bool:
-        """Whether there are images with labels that fit the output."""
-        return self.images is not None and self.images.labelled and self.images.labels.max() < self.classes
+        """Whether there are images with labels that number the outputs.
+
+        They do not if the images have another number of classes than the network has outputs, as with an embedding,
+        unless the network's class names are known or the labels are beyond the images' own classes.
+        """
+        if self.images is None or not self.images.labelled or self.images.labels.max() >= self.classes:
+            return False
+        known = len(self.images.class_names)
+        return self.classes in (known, len(self.model.class_names)) or self.images.labels.max() >= known
 
     @cached_property
     def named_units(self) -> dict[str, tuple[int, ...]]:
@@ -109,12 +116,28 @@ class Specimen:
 
         Raises: NotApplicable if the images have none that fit the outputs.
         """
-        if not self.labelled:
-            how = self.images.labelling if self.images is not None else "no images"
+        if self.labelled:
+            return
+        if self.classes == 0:
+            output = self.sites[self.sites.output]
+            shape = " x ".join(map(str, output.shape)) or "one number"
             raise NotApplicable(
-                f"The images have no labels that fit the {self.classes} outputs ({how})",
-                "Speaking of classes needs labelled images", "Give images in one folder a class",
-            )  # fmt: skip
+                f"{self.model.name} gives no row of classes for an image, but {shape} (at {output.name})",
+                "Speaking of classes needs a network that classifies whole images",
+                "Read the other analyses, or give a classifier",
+            )
+        if self.images is not None and self.images.labelled:
+            raise NotApplicable(
+                f"The images are of {len(self.images.class_names)} classes, with labels up to "
+                f"{self.images.labels.max()}, and the network has {self.classes} outputs ({self.images.labelling})",
+                "Speaking of classes needs one output a class of the images, or outputs whose classes are named",
+                "If its outputs are classes, give open_model their class_names; else read the other analyses",
+            )
+        how = self.images.labelling if self.images is not None else "no images"
+        raise NotApplicable(
+            f"The images have no labels that fit the {self.classes} outputs ({how})",
+            "Speaking of classes needs labelled images", "Give images in one folder a class",
+        )  # fmt: skip
 
     def boxes(self, site: str, place: np.ndarray) -> np.ndarray:
         """The pixels that positions of a site see. Shapes: place (...) flat positions -> (..., 4), see `Field`."""

@@ -14,13 +14,19 @@ from ..errors import BadImages
 from ..images import Images
 from ..preprocessing import Preprocessing
 from ..progress import Progress, Silent
+from .inputs import prepare
 
 EVALUATION_BATCH = 256
+DROP = 0.1  # what a step of the schedule multiplies the rate with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train. `shift` moves every image by up to so many pixels, `flip` mirrors half of them."""
+    """How to train. `shift` moves every image by up to so many pixels, `flip` mirrors half of them.
+
+    Under the schedule "step" the rate drops to a tenth after each of the shares `drops` of all steps. With `drop_last`
+    an epoch leaves out its last images if they fill no batch (unless they are all there are).
+    """
 
     epochs: int = 12
     batch_size: int = 64
@@ -28,10 +34,37 @@ class Recipe:
     rate: float = 1e-3
     momentum: float = 0.9
     weight_decay: float = 0.0
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    drops: tuple[float, ...] = (0.5, 0.75)
     shift: int = 0
     flip: bool = False
+    drop_last: bool = False
     seed: int = 0
+
+    def batches(self, images: int) -> int:
+        """Steps of one epoch over so many images."""
+        whole, rest = divmod(images, self.batch_size)
+        return whole if self.drop_last and whole else whole + bool(rest)
+
+    def factor(self, step: int, steps: int) -> float:
+        """What the rate is multiplied by at a step of so many in all."""
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * step / steps))
+        if self.schedule == "step":
+            return DROP ** sum(step >= round(share * steps) for share in self.drops)
+        return 1.0
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{share:.0%}" for share in self.drops)
+        rate = {"cosine": " falling along a cosine", "constant": "", "step": f" divided by {1 / DROP:g} after {shares}"}
+        parts = [
+            f"{self.epochs} epochs of batches of {self.batch_size}",
+            "AdamW" if self.optimizer == "adam" else f"SGD with momentum {self.momentum:g}",
+            f"rate {self.rate:g}{rate[self.schedule]}", f"weight decay {self.weight_decay:g}",
+            *([f"shifted by up to {self.shift} pixels"] if self.shift else []), *(["mirrored"] if self.flip else []),
+            *(["last small batches left out"] if self.drop_last else []), f"seed {self.seed}",
+        ]  # fmt: skip
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +94,7 @@ def train(
     Same recipe, machine and images: same bits. Raises: BadImages if an image has no label.
     """
     at_least("epochs", recipe.epochs, 1)
+    at_least("batch_size", recipe.batch_size, 1)
     for part in (images, validation):
         if len(part) == 0 or (part.labels < 0).any():
             raise BadImages(f"{part.source} holds {len(part)} images, {int((part.labels < 0).sum())} without a label",
@@ -70,9 +104,8 @@ def train(
     module.to(place)
     pixels, labels = in_memory(images)
     optimizer = _optimizer(module, recipe)
-    steps = math.ceil(len(images) / recipe.batch_size) * recipe.epochs
-    shape = {"cosine": lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)), "constant": lambda step: 1.0}
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape[recipe.schedule])
+    steps = recipe.batches(len(images)) * recipe.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: recipe.factor(step, steps))
     random = torch.Generator().manual_seed(recipe.seed)
     losses, accuracies = [], []
     best, best_state = -1, module.state_dict()
@@ -102,7 +135,7 @@ def accuracy(module: nn.Module, images: Images, preprocessing: Preprocessing, de
     hits = 0
     with torch.no_grad():
         for places, pixels in images.batches(EVALUATION_BATCH):
-            outputs = module(preprocessing.normalise(torch.from_numpy(pixels).to(device)))
+            outputs = module(prepare(torch.from_numpy(pixels).to(device), preprocessing, module))
             hits += int((outputs.argmax(1).cpu().numpy() == images.labels[places]).sum())
     return hits / len(images)
 
@@ -119,17 +152,19 @@ def _one_epoch(
     optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, random: torch.Generator,
     device: torch.device,
 ) -> float:  # fmt: skip
-    total = 0.0
-    for chosen in torch.randperm(len(pixels), generator=random).split(recipe.batch_size):  # type: ignore[no-untyped-call]
+    total, seen = 0.0, 0
+    order = torch.randperm(len(pixels), generator=random)
+    for chosen in order.split(recipe.batch_size)[: recipe.batches(len(pixels))]:  # type: ignore[no-untyped-call]
         batch = augment(pixels[chosen], recipe, random)
-        outputs = module(preprocessing.normalise(batch.to(device)))
+        outputs = module(prepare(batch.to(device), preprocessing, module))
         loss = F.cross_entropy(outputs, labels[chosen].to(device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         total += float(loss.detach()) * len(chosen)
-    return total / len(pixels)
+        seen += len(chosen)
+    return total / seen
 
 
 def augment(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:

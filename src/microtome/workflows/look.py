@@ -46,20 +46,24 @@ def look(
     batch_size: int | None,
     device: str,
     amp: bool,
+    trust_pickle: bool = False,
+    trust_run: bool = False,
     progress: Progress,
 ) -> Run | Stage:
     """Look as asked. If the model is the folder of a run, go on with it: what was not `given` is as it was there."""
     if (Path(asked.model) / "plan.json").exists():
         out = Path(asked.model) if out is None else out
-        earlier = _kept(Path(asked.model))
+        earlier = _kept(Path(asked.model), trust_run)
         asked = dataclasses.replace(earlier, **{name: getattr(asked, name) for name in given if name != "model"})
     if asked.images is None:
         raise UsageError(f"There are no images to look at {asked.model!r} with",
                          "Images are a folder, mnist:DIR, or digits; only the folder of a run brings its own",
                          "Write `microtome look MODEL IMAGES`")  # fmt: skip
-    model, images = _opened(asked)
+    model, images = _opened(asked, trust_pickle)
     folder = out or Path("runs") / f"{model.name}-{Path(images.source.partition(':')[0]).name}"
     progress.say(f"{model.name}: {model.weights}; {model.preprocessing} ({model.preprocessing_from})")
+    for note in model.notes:
+        progress.say(f"note: {note}")
     progress.say(f"{len(images):,} images from {images.source}; {images.labelling}")
     progress.say(f"analyses {asked.analyses}, effort {asked.effort}, seed {asked.seed}, into {folder}")
     options = _options(asked) | Options(batch_size=batch_size, device=device, amp=amp, progress=progress)
@@ -69,14 +73,14 @@ def look(
     return look_share(model, images, out=folder, share=(share.index, share.count), **options)
 
 
-def merge(folder: Path, *, progress: Progress) -> Run | Stage:
+def merge(folder: Path, *, trust_pickle: bool = False, trust_run: bool = False, progress: Progress) -> Run | Stage:
     """Put the shards of a run together that was begun from the command line."""
-    asked = _kept(folder)
-    model, images = _opened(asked)
+    asked = _kept(folder, trust_run)
+    model, images = _opened(asked, trust_pickle)
     return run_merge(model, images, out=folder, **(_options(asked) | Options(progress=progress)))
 
 
-def _kept(folder: Path) -> Call:
+def _kept(folder: Path, trusted: bool) -> Call:
     plan = read_plan(folder)
     if plan is None or not plan.call:
         raise BadRun(
@@ -88,14 +92,22 @@ def _kept(folder: Path) -> Call:
         name: tuple(value) if isinstance(value, list) else value for name, value in plan.call.items()
     }
     try:
-        return Call(**known)
-    except TypeError as error:
+        call = Call(**known)
+        files = [*call.plugin, *(text for text in (call.model, call.images or "") if text.startswith("file:"))]
+    except (TypeError, AttributeError) as error:
         raise BadRun(f"The plan of run {folder.name} cannot be read ({error})",
                      f"A call has {', '.join(Call.__annotations__)}", "Begin a new run") from error  # fmt: skip
+    if files and not trusted:
+        raise UsageError(
+            f"The plan of run {folder.name} runs Python files: {', '.join(files)}",
+            "Nothing that a run's folder names is executed unasked",
+            "If they are yours, add --trust-run",
+        )
+    return call
 
 
-def _opened(asked: Call) -> tuple[Model, Images]:
-    model = open_model(asked.model)
+def _opened(asked: Call, trust_pickle: bool) -> tuple[Model, Images]:
+    model = open_model(asked.model, trust_pickle=trust_pickle)
     images = open_images(asked.images or "", model, class_map=_class_map(asked.classes))
     return model, images.limit(asked.limit, asked.seed) if asked.limit else images
 

@@ -37,21 +37,19 @@ class TrainedModel:
 def train_zoo(
     source: str,
     images: str | Path,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
     test: str | Path | None = None,
     out: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Train `zoo:NAME`, test it on images that neither training nor the choice of the best epoch has seen.
+    """Train `zoo:NAME` (by default as its own recipe says); test it on images that played no part in the training.
 
-    Raises: BadModel, BadImages.
+    Neither the weights nor the choice of the best epoch have seen the test images. Raises: BadModel, BadImages.
     """
-    scheme, _, name = source.partition(":")
-    if scheme != "zoo" or name not in ZOO:
-        raise BadModel(f"{source!r} cannot be trained", f"Trained are: {', '.join(f'zoo:{n}' for n in ZOO)}",
-                       "Train other networks with your own script and look at them with `microtome look`")  # fmt: skip
+    recipe = recipe or recipe_of(source)
+    name = _name(source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = dataclasses.replace(open_model(source), module=ZOO[name].build(), weights="trained here")
@@ -67,6 +65,22 @@ def train_zoo(
     return TrainedModel(
         model=model, held_out=held_out, trained=trained, accuracy=share, interval=(float(low), float(high))
     )
+
+
+def recipe_of(source: str) -> Recipe:
+    """How `zoo:NAME` is trained unless one says otherwise.
+
+    Raises: BadModel if it is not of the zoo.
+    """
+    return ZOO[_name(source)].recipe
+
+
+def _name(source: str) -> str:
+    scheme, _, name = source.partition(":")
+    if scheme != "zoo" or name not in ZOO:
+        raise BadModel(f"{source!r} cannot be trained", f"Trained are: {', '.join(f'zoo:{n}' for n in ZOO)}",
+                       "Train other networks with your own script and look at them with `microtome look`")  # fmt: skip
+    return name
 
 
 def _parts(model: Model, images: str | Path, test: str | Path | None) -> tuple[Images, Images]:
