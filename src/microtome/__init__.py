@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from .network.open import Model, open_model
     from .network.specimen import Specimen
     from .run import Run, open_run
+    from .workflows.doctor import doctor
+    from .workflows.export import export
 
 # Where each public name lives. They are imported when first used, so that `import microtome` costs nothing.
 _HOMES = {
     "Analysis": "analysis", "Jobs": "analysis", "Pass": "analysis", "Result": "analysis", "at": "analysis",
     "each": "analysis", "setting": "analysis", "look": "api", "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
-    "Specimen": "network.specimen", "Run": "run", "open_run": "run",
+    "Specimen": "network.specimen", "Run": "run", "open_run": "run", "doctor": "workflows.doctor",
+    "export": "workflows.export",
 }  # fmt: skip
 
 __version__ = "0.1.0"
@@ -40,7 +43,9 @@ __all__ = [
     "Run",
     "Specimen",
     "at",
+    "doctor",
     "each",
+    "export",
     "look",
     "open_images",
     "open_model",
