@@ -121,7 +121,8 @@ def _write_findings(writer: _Writer, results: Mapping[str, Result], formats: lis
         header = ("analysis", "sentence", "number", "weight", "link", "control")
         writer.write("findings.csv", as_csv([header, *([row[key] for key in header] for row in rows)]), about)
     if "json" in formats:
-        writer.write("findings.json", _as_json(rows), about)
+        plain = [{key: _plain(value) for key, value in row.items()} for row in rows]
+        writer.write("findings.json", _as_json(plain), about)
 
 
 def _write_result(writer: _Writer, name: str, result: Result, formats: list[str], figures: str) -> None:
