@@ -31,7 +31,7 @@ def type_(capsys, monkeypatch):
 
 def test_help_names_every_command():
     said = CliRunner().invoke(cli.app, ["--help"]).output
-    assert all(name in said for name in ("demo", "sites", "analyses", "look", "report", "train"))
+    assert all(name in said for name in ("demo", "sites", "analyses", "look", "report", "train", "doctor", "export"))
 
 
 def test_sites_prints_the_names_of_torchvision(type_):

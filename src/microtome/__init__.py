@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .network.open import Model, open_model
     from .network.specimen import Specimen
     from .run import Run, open_run
+    from .workflows.doctor import doctor
+    from .workflows.export import export
 
 # Where each public name lives. They are imported when first used, so that `import microtome` costs nothing.
 _HOMES = {
@@ -27,6 +29,7 @@ _HOMES = {
     "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
     "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
+    "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
 
 __version__ = "0.1.0"
@@ -43,7 +46,9 @@ __all__ = [
     "Specimen",
     "Stage",
     "at",
+    "doctor",
     "each",
+    "export",
     "look",
     "look_share",
     "merge",

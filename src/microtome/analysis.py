@@ -6,13 +6,15 @@ effects and does nothing slow between requests, so that it can be run again from
 """
 
 import dataclasses
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from .cards import Card, Column, Finding
+from .errors import NotApplicable
 from .network.edits import Edit
 from .network.measure import Loss
 from .network.specimen import Specimen
@@ -122,6 +124,35 @@ Steps = Generator[Request, Any, Result] | Result
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How far an analysis holds for a specimen: in full, approximately or not at all; why, and what to do instead."""
+
+    verdict: Literal["full", "approximate", "refused"]
+    reason: str = ""
+    instead: str = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Something that an analysis says only in part about a specimen, and what to do about it."""
+
+    reason: str
+    instead: str
+
+
+def unread_layers(specimen: Specimen) -> list[Limit]:
+    """The limit of every analysis that reads units image by image: layers in which images are mixed."""
+    left_out = [layer.name for layer in specimen.layers if layer.name not in specimen.reading()]
+    if not left_out:
+        return []
+    return [Limit(
+        f"{len(left_out)} of {len(specimen.layers)} layers do not give one row an image and are left out: "
+        f"{', '.join(left_out[:3])}" + (", ..." if len(left_out) > 3 else ""),
+        "Look at the sites before them",
+    )]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Analysis(ABC):
     """One question about a network.
 
@@ -139,6 +170,36 @@ class Analysis(ABC):
 
         Raises: NotApplicable if nothing can be said about this specimen.
         """
+
+    def check(self, specimen: Specimen) -> None:
+        """Do nothing where `steps` has something to say, without its work: asked for its first request, if it has any.
+
+        Raises: NotApplicable, as `steps` would.
+        """
+        if self.requires or not inspect.isgeneratorfunction(type(self).steps):
+            return  # it would compute, or ask for results that are not there yet
+        steps = self.steps(specimen)
+        assert isinstance(steps, Generator)
+        first = next(steps, None)
+        steps.close()
+        if isinstance(first, Pass):
+            specimen.need_images(self.name)
+
+    def limits(self, specimen: Specimen) -> Sequence[Limit]:
+        """What holds only in part on a specimen on which `check` passes; by default nothing."""
+        return ()
+
+    def fit(self, specimen: Specimen) -> Fit:
+        """How far this analysis holds for a specimen, told without running it."""
+        try:
+            self.check(specimen)
+        except NotApplicable as error:
+            return Fit(verdict="refused", reason=str(error), instead=error.next_step)
+        limits = self.limits(specimen)
+        if not limits:
+            return Fit(verdict="full")
+        return Fit(verdict="approximate", reason="; ".join(limit.reason for limit in limits),
+                   instead="; ".join(dict.fromkeys(limit.instead for limit in limits)))  # fmt: skip
 
     @property
     def key(self) -> str:

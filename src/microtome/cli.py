@@ -1,6 +1,5 @@
 """The command line: words to settings, results to lines. No science."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,24 +7,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from .commands.doctor import doctor
+from .commands.explain import explain
+from .commands.export import export
+from .console import MODEL_HELP, ClassMap, Device, Json, ModelArgument, Plugins, Quiet, TrustPickle, TrustRun
+from .console import print_json as _print_json
+from .console import print_table as _print_table
+from .console import progress_on as _progress
 from .errors import MicrotomeError
-from .explain_command import explain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
-
-MODEL_HELP = "torchvision:NAME, timm:NAME, zoo:NAME or file:PATH.py:FACTORY, with weights ...@WEIGHTS"
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
-TrustPickle = Annotated[
-    bool,
-    typer.Option("--trust-pickle", help="Weights may be a pickle, which runs what is in it. Only if you trust it."),
-]
-TrustRun = Annotated[bool, typer.Option("--trust-run", help="Run the Python files that a run names, if it does.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
-ClassMap = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
 @app.command()
@@ -34,15 +26,22 @@ def demo(
     images: Annotated[str, typer.Option(help="digits (comes with scikit-learn) or mnist:DIR.")] = "digits",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
     seeds: Annotated[int, typer.Option(help="Trainings, to say how much the accuracy varies.")] = 1,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a small CNN on real digits, look at it, write a report. Nothing is needed."""
     from .workflows.demo import demo as run_demo
 
     made = run_demo(out, images=images, seed=seed, seeds=seeds, progress=_progress(quiet))
+    low, high = made.trained.interval
+    if json_:
+        _print_json({"run": str(out), "report": str(made.page), "images": images, "seed": seed,
+                     "held_out": len(made.trained.held_out), "accuracy": made.trained.accuracy,
+                     "interval": [low, high], "accuracies": made.accuracies.tolist(),
+                     "findings": [vars(f) for r in made.run.results.values() for f in r.findings()]})  # fmt: skip
+        return
     typer.echo(f"Trained {made.trained.model.name} on {images}; asked {len(made.run.names)} questions about it:")
     _say_findings(made.run)
-    low, high = made.trained.interval
     typer.echo(f"Held-out accuracy {made.trained.accuracy:.2%} [{low:.2%}, {high:.2%}] on "
                f"{len(made.trained.held_out):,} images (95% interval over images, seed {seed})")  # fmt: skip
     if seeds > 1:
@@ -179,11 +178,16 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; default: the run's folder.")] = None,
     plugin: Plugins = None,
+    json_: Json = False,
 ) -> None:
     """Write the pages of a run again."""
     from .run import open_run
 
-    typer.echo(f"Report: {open_run(run, plugin or ()).report(out)}")
+    page = open_run(run, plugin or ()).report(out)
+    if json_:
+        _print_json({"run": str(run), "report": str(page)})
+        return
+    typer.echo(f"Report: {page}")
 
 
 @app.command()
@@ -205,6 +209,7 @@ def train(
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     device: Device = "auto",
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a network of the zoo, by its own recipe unless options say otherwise; print its accuracy on new images."""
@@ -220,12 +225,19 @@ def train(
     typer.echo(f"Recipe: {recipe}")
     made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=_progress(quiet))
     low, high = made.interval
+    if json_:
+        _print_json({"weights": str(out), "accuracy": made.accuracy, "interval": [low, high],
+                     "held_out": len(made.held_out), "epoch": made.trained.best + 1, "epochs": epochs, "seed": seed,
+                     "loss": made.trained.loss.tolist(), "validation": made.trained.validation.tolist()})  # fmt: skip
+        return
     typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {len(made.held_out):,} images not seen in training; "
                f"epoch {made.trained.best + 1} of {recipe.epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
 
 
 app.command()(explain)
+app.command()(doctor)
+app.command()(export)
 
 
 def main() -> None:
@@ -235,12 +247,6 @@ def main() -> None:
     except MicrotomeError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
-
-
-def _progress(quiet: bool) -> Any:
-    from .progress import Silent, Terminal
-
-    return Silent() if quiet else Terminal()
 
 
 def _say_run(found: Any, report: bool, json_: bool) -> None:
@@ -282,19 +288,3 @@ def _mean_and_half(values: Any) -> tuple[float, float]:
 
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
     return float(values.mean()), float(half)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, default=str))
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    texts = [tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows]
-    widths = [max(len(line[place]) for line in (header, *texts)) for place in range(len(header))]
-    numeric = [
-        bool(rows) and all(isinstance(row[place], int) or not row[place] for row in rows)
-        for place in range(len(header))
-    ]
-    for line in (header, *texts):
-        cells = (cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(line, widths, numeric, strict=True))
-        typer.echo("  ".join(cells).rstrip())

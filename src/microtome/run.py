@@ -106,6 +106,12 @@ class Run:
 
         return build_report(self, out or self.folder)
 
+    def export(self, out: str | Path | None = None, **options: Any) -> Path:
+        """Write tables, arrays and figures and return their folder; `mt.export` says which options there are."""
+        from .workflows.export import export
+
+        return export(self, out, **options).folder
+
 
 def open_run(folder: str | Path, plugins: Iterable[Path] = ()) -> Run:
     """Open a run's folder.

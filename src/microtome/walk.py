@@ -161,9 +161,8 @@ class Walk:
     def _seconds_an_image(self, few: Images) -> float | None:
         try:
             pixels = torch.from_numpy(next(few.batches(len(few)))[1]).to(self.how.device)
-            self.model.module(
-                prepare(pixels[:1], self.model.preprocessing, self.model.module)
-            )  # the first pass chooses kernels
+            prepared = prepare(pixels, self.model.preprocessing, self.model.module)
+            self.model.module(prepared[:1])  # the first pass chooses kernels
             started = time.perf_counter()
             self.model.module(prepared)
         except (MemoryError, RuntimeError) as error:

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 import microtome as mt
-from microtome.analyses import registry
+from microtome.analyses import filters, registry
 from microtome.analysis import Analysis, Result
 from microtome.cards import Card, Chart, Crops, Pictures, Table, Text, Units, card_link, layer_link
 from microtome.runner import Outcome
 from microtome.store import read_tree, write_tree
 from subjects import SUBJECTS, looked
+from toys import noise, opened
 
 NAMES = list(registry())
 
@@ -207,3 +209,38 @@ def test_without_images_an_analysis_of_weights_still_works_and_the_others_say_wh
     assert "filters" in outcome.results
     assert set(outcome.results) | set(outcome.skipped) == set(NAMES)
     assert all("images" in reason for reason in outcome.skipped.values())
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_what_a_fit_refuses_is_what_a_look_skips_and_for_the_same_reason(subject) -> None:
+    specimen, outcome = outcome_of(subject)
+    fits = {name: cls().fit(specimen) for name, cls in registry().items()}
+    assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == outcome.skipped
+    assert all((fit.verdict == "full") == (fit.reason == "") == (fit.instead == "") for fit in fits.values())
+
+
+def test_without_images_a_fit_refuses_what_a_look_skips() -> None:
+    specimen = mt.Specimen(model=mt.open_model("zoo:simpleconvnet_pruned"))
+    fits = {name: cls().fit(specimen) for name, cls in registry().items()}
+    assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == looked(specimen).skipped
+    assert fits["filters"].verdict == "full"
+
+
+def test_a_network_without_layers_is_refused_by_all_that_read_units() -> None:
+    model = opened(torch.nn.Sequential(torch.nn.Flatten()).eval())
+    specimen = mt.Specimen(model=model, images=noise(model, 4))
+    fits = {name: cls().fit(specimen) for name, cls in registry().items()}
+    assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == looked(specimen).skipped
+    assert fits["filters"].reason == (
+        "Sequential has no layers. Layers are convolutions and linear layers. Give a network that has some."
+    )
+
+
+def test_a_fit_runs_no_forward_pass_and_computes_no_result(monkeypatch) -> None:
+    specimen = SUBJECTS["digits"]()
+    assert specimen.sites
+    for cls in registry().values():
+        monkeypatch.setattr(cls, "result", None)
+    monkeypatch.setattr(type(specimen.model.module), "__call__", lambda *_: pytest.fail("the network was called"))
+    monkeypatch.setattr(filters, "kernel_pictures", lambda *_: pytest.fail("weights were drawn"))
+    assert all(cls().fit(specimen).verdict != "refused" for cls in registry().values())

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from microtome.formulas.proportions import expected_calibration_error, reliability, wilson_interval
+from microtome.formulas.proportions import (
+    expected_calibration_error,
+    images_per_class,
+    reliability,
+    wilson_interval,
+)
 
 SURE = np.random.default_rng(0).uniform(0.2, 1, 300)
 RIGHT = np.random.default_rng(1).uniform(size=300) < SURE**2
@@ -66,3 +71,8 @@ def test_a_calibrated_network_has_no_calibration_error() -> None:
 
 def test_always_sure_and_always_wrong_is_the_largest_error() -> None:
     assert expected_calibration_error(np.ones(5), np.zeros(5), 10) == 1
+
+
+def test_images_per_class_is_the_median_over_the_classes_there_are():
+    labels = np.array([0, 0, 0, 2, 2, 2, 2, 2, 5, -1, -1])
+    assert images_per_class(labels) == np.median([3, 5, 1])

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis import Analysis, Pass, Result, Steps, each, setting
+from ..analysis import Analysis, Limit, Pass, Result, Steps, each, setting, unread_layers
 from ..cards import Card, Chart, Column, Crops, Finding, Table, Text, card_link, layer_link
 from ..figures import new_figure, short
+from ..network.recorder import RECTIFIERS
 from ..network.specimen import Specimen
 from ..statistics import Extremes, Firing, Histogram, Moments, Quantiles
 
@@ -144,6 +145,16 @@ class Activity(Analysis):
 
     k: int = setting(9, help="images shown a unit: so many strongest, so many at lower quantiles")
     positions: int = setting(8, help="positions sampled an image for the histogram")
+
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        found = unread_layers(specimen)
+        read = {specimen.sites[site].operation for site in specimen.reading().values()}
+        if not read & RECTIFIERS:
+            found.append(Limit(
+                "no unit is read behind a ReLU: a share of positions above zero says little there, and only constant "
+                "units are called dead", "Compare units by mean and standard deviation",
+            ))  # fmt: skip
+        return found
 
     def steps(self, specimen: Specimen) -> Steps:
         images = specimen.need_images(self.name)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..analysis import Analysis, Pass, Result, Steps, at, setting
+from ..analysis import Analysis, Limit, Pass, Result, Steps, at, setting
 from ..cards import Card, Chart, Crops, Finding, Heat, Table, card_link
 from ..figures import new_figure
-from ..formulas.proportions import expected_calibration_error, reliability, wilson_interval
+from ..formulas.proportions import expected_calibration_error, images_per_class, reliability, wilson_interval
 from ..network.specimen import Specimen
 from ..statistics import Confusion, Predictions
 
@@ -49,8 +49,7 @@ class DecisionsResult(Result):
     @property
     def by_class(self) -> bool:
         """Whether there are enough images a class to speak of single classes."""
-        counts = np.bincount(self.label)
-        return bool(np.median(counts[counts > 0]) >= FEWEST_PER_CLASS)
+        return images_per_class(self.label) >= FEWEST_PER_CLASS
 
     @property
     def accuracy(self) -> float:
@@ -186,6 +185,18 @@ class Decisions(Analysis):
     result = DecisionsResult
 
     bins: int = setting(BINS, help="bins of confidence for the calibration error")
+
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        labels = specimen.need_images(self.name).labels
+        known = labels[labels >= 0]
+        found = []
+        if len(known) < len(labels):
+            found.append(Limit(f"{len(labels) - len(known):,} of {len(labels):,} images have no label and are left out",
+                               "Give a class map"))  # fmt: skip
+        if images_per_class(known) < FEWEST_PER_CLASS:
+            found.append(Limit(f"{images_per_class(known):g} image(s) a class are too few to speak of single classes",
+                               f"Give {FEWEST_PER_CLASS} images a class or more"))  # fmt: skip
+        return found
 
     def steps(self, specimen: Specimen) -> Steps:
         specimen.need_labels()

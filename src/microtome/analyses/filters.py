@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..analysis import Analysis, Result, Steps
+from ..analysis import Analysis, Limit, Result, Steps
 from ..cards import Card, Chart, Column, Finding, Pictures, Table, Units, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import folded, new_figure, sheet, signed_to_colour, signed_to_rgb
@@ -116,10 +116,27 @@ class Filters(Analysis):
     question = "What do the weights of each unit look like, and which are copies of each other?"
     result = FiltersResult
 
-    def steps(self, specimen: Specimen) -> Steps:
+    def check(self, specimen: Specimen) -> None:
         if not specimen.layers:
             raise NotApplicable(f"{specimen.model.name} has no layers", "Layers are convolutions and linear layers",
                                 "Give a network that has some")  # fmt: skip
+
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        large = [layer.name for layer in specimen.layers if layer.units > LARGEST_COLUMN]
+        flat = all(specimen.model.weight(layer.name)[0, 0].numel() == 1 for layer in specimen.layers)
+        found = []
+        if large:
+            found.append(Limit(
+                f"{len(large)} of {len(specimen.layers)} layers have more than {LARGEST_COLUMN:,} units and are not "
+                f"searched for copies: {', '.join(large[:3])}", "twins finds units that do the same by their responses",
+            ))  # fmt: skip
+        if flat:
+            found.append(Limit("no layer has spatial extent: weights are shown as rows of squares, not as filters",
+                               "activity shows what the units respond to"))  # fmt: skip
+        return found
+
+    def steps(self, specimen: Specimen) -> Steps:
+        self.check(specimen)
         out: dict[str, dict[str, object]] = {}
         random = np.random.default_rng(specimen.seed)
         for site in specimen.layers:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..analysis import Analysis, Pass, Result, Steps, each, setting
+from ..analysis import Analysis, Limit, Pass, Result, Steps, each, setting, unread_layers
 from ..cards import Card, Chart, Column, Finding, Table, Text, card_link, layer_link
 from ..figures import new_figure
+from ..formulas.proportions import images_per_class
 from ..formulas.selectivity import class_selectivity
 from ..network.specimen import Specimen
 from ..statistics import ClassMeans
@@ -126,6 +127,14 @@ class Preferences(Analysis):
     shown: int = setting(8, help="classes shown a unit")
     shuffles: int = setting(2, help="shuffles of the labels, for what selectivity comes out by chance")
 
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        found = unread_layers(specimen)
+        per_class = images_per_class(specimen.need_images(self.name).labels)
+        if per_class < FEWEST_PER_CLASS:
+            found.append(Limit(f"underpowered: {per_class:g} image(s) a class cannot show which classes units prefer",
+                               f"Give {FEWEST_PER_CLASS} images a class or more"))  # fmt: skip
+        return found
+
     def steps(self, specimen: Specimen) -> Steps:
         images = specimen.need_images(self.name)
         specimen.need_labels()
@@ -133,8 +142,7 @@ class Preferences(Analysis):
         seeds = range(specimen.seed, specimen.seed + self.shuffles)
         nulls = {f"null{s}": each(reading, ClassMeans(classes=specimen.classes, shuffle=s)) for s in seeds}
         answers = yield Pass({"means": each(reading, ClassMeans(classes=specimen.classes))} | nulls)
-        counts = np.bincount(images.labels[images.labels >= 0])
-        per_class = float(np.median(counts[counts > 0]))
+        per_class = images_per_class(images.labels)
         best_class, best_mean, selectivity, null = {}, {}, {}, {}
         for layer, means in answers["means"].items():
             best_class[layer], best_mean[layer] = strongest(means.mean, self.shown)

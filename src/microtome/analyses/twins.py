@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..analysis import Analysis, Pass, Result, Steps, each, setting
+from ..analysis import Analysis, Limit, Pass, Result, Steps, each, setting, unread_layers
 from ..cards import Card, Chart, Column, Finding, Table, Text, Units, card_link, layer_link
 from ..figures import new_figure
 from ..formulas.correlation import correlation_matrix, nearest
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TWIN = 0.95  # correlation from which two units are called near-twins
+FEWEST_SAMPLES = 30  # with so many, the correlation of units that have nothing in common stays below 0.36 in 95 of 100
 
 ByLayer = dict[str, np.ndarray]
 
@@ -114,7 +115,18 @@ class Twins(Analysis):
     positions: int = setting(8, help="positions sampled an image")
     k: int = setting(4, help="nearest units shown")
 
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        found = unread_layers(specimen)
+        count = len(specimen.need_images(self.name))
+        if count < FEWEST_SAMPLES:
+            found.append(Limit(
+                f"with {count} images, layers without positions have as few samples, and "
+                "units that have nothing in common may look alike", f"Give {FEWEST_SAMPLES} images or more",
+            ))  # fmt: skip
+        return found
+
     def steps(self, specimen: Specimen) -> Steps:
+        specimen.need_images(self.name)
         answers = yield Pass(samples=each(specimen.reading(), Rows(what="positions", positions=self.positions)))
         random = np.random.default_rng(specimen.seed)
         twin, correlation, null = {}, {}, {}

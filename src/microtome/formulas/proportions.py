@@ -43,3 +43,9 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     counts, sure, right = reliability(confidence, correct, bins)
     filled = counts > 0
     return float((counts[filled] * np.abs(sure[filled] - right[filled])).sum() / counts.sum())
+
+
+def images_per_class(labels: np.ndarray) -> float:
+    """The median number of images of the classes that have any. Shapes: labels (N,), below 0 where unknown."""
+    counts = np.bincount(labels[labels >= 0])
+    return float(np.median(counts[counts > 0]))

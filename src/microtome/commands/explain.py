@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import UsageError
+from ..errors import UsageError
 
 WAYS = ("--maps SITE",)  # what can be asked for; one is needed
 
@@ -31,9 +31,9 @@ def explain(
 
 
 def _explain_maps(model: str, image: str, where: str, out: Path | None, as_json: bool) -> None:
-    from .activation_sheet import LOST_IN
-    from .activation_sheet import maps as sheet_of
-    from .network.addresses import parse_unit
+    from ..activation_sheet import LOST_IN
+    from ..activation_sheet import maps as sheet_of
+    from ..network.addresses import parse_unit
 
     site, unit = parse_unit(where)[:2] if re.search(r":\d", where) else (where, None)
     found = sheet_of(model, image, site, unit)

@@ -1,0 +1,45 @@
+"""What the commands share: their common options, and how they print."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MODEL_HELP = "torchvision:NAME, timm:NAME, zoo:NAME or file:PATH.py:FACTORY, with weights ...@WEIGHTS"
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+TrustPickle = Annotated[
+    bool,
+    typer.Option("--trust-pickle", help="Weights may be a pickle, which runs what is in it. Only if you trust it."),
+]
+TrustRun = Annotated[bool, typer.Option("--trust-run", help="Run the Python files that a run names, if it does.")]
+ClassMap = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+
+
+def progress_on(quiet: bool) -> Any:
+    """Progress on the error stream, or none."""
+    from .progress import Silent, Terminal
+
+    return Silent() if quiet else Terminal()
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Columns under a header, numbers to the right."""
+    texts = [tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows]
+    widths = [max(len(line[place]) for line in (header, *texts)) for place in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(row[place], int) or not row[place] for row in rows)
+        for place in range(len(header))
+    ]
+    for line in (header, *texts):
+        cells = (cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(line, widths, numeric, strict=True))
+        typer.echo("  ".join(cells).rstrip())
