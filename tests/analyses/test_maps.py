@@ -77,6 +77,16 @@ def test_what_the_stages_throw_away_of_the_samples(looked) -> None:
     np.testing.assert_allclose(result.lost["conv2"]["pool"][known.numpy()], expected, atol=1e-5)
 
 
+def test_what_a_pool_throws_away_is_read_off_whole_maps(looked) -> None:
+    found, result = looked
+    assert result.maps["conv1"]["after"].shape[-1] == 25 < 28  # shown smaller than they are
+    with torch.no_grad():
+        whole = F.relu(found.model.module.conv1(prepared(found.model, found.images.take(result.samples))))
+    energy, kept = (whole**2).sum((2, 3)), (F.max_pool2d(whole, 2) ** 2).sum((2, 3))
+    known = energy > 0
+    np.testing.assert_allclose(result.lost["conv1"]["pool"][known.numpy()], (1 - kept / energy)[known], atol=1e-5)
+
+
 def test_what_the_rectifier_discards_of_all_images(looked) -> None:
     found, result = looked
     maps = conv2(found.model, prepared(found.model, found.images))

@@ -105,7 +105,7 @@ def test_a_factory_that_gives_no_network_is_refused(net: Path, factory, given, a
 def test_a_factory_that_is_not_there_is_answered_with_those_there_are(net: Path) -> None:
     with pytest.raises(UnknownName) as caught:
         mt.open_model(f"file:{net}:fail")
-    assert caught.value.given == "In net.py a factory 'fail' does not exist"
+    assert caught.value.given == "In net.py the factory 'fail' does not exist"
     assert caught.value.allowed == "There are: Net, fails, text"
     assert caught.value.next_step.startswith("Did you mean 'fails'? Write file:PATH.py:FACTORY")
 

@@ -44,6 +44,7 @@ def config(monkeypatch) -> dict:
 def test_a_network_has_the_preprocessing_of_its_configuration(config) -> None:
     model = mt.open_model("timm:toynet")
     assert (model.name, model.weights) == ("toynet", "random weights (seed 0)")
+    assert model.module.fc.bias.abs().max() < 1  # none of timm's own were fetched
     found = model.preprocessing
     assert (found.shape, found.resize, found.interpolation) == ((3, 12, 12), 13, "bicubic")  # 12 / 0.9 = 13.3
     assert (found.mean, found.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))

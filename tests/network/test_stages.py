@@ -36,6 +36,19 @@ class Late(nn.Module):
         return self.fc(self.bn(F.relu(self.conv(x))).mean((2, 3)))
 
 
+class Forked(nn.Module):
+    """The output of the ReLU goes on past its pool as well, that of the convolution past its ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.one(x))
+        y = self.other(F.max_pool2d(x, 2))
+        return F.relu(y).mean((2, 3)) + y.mean((2, 3)) + x.mean((2, 3))
+
+
 def model(pool: nn.Module) -> mt.Model:
     return opened(seeded(Pooled, pool), size=20)
 
@@ -51,6 +64,8 @@ def model(pool: nn.Module) -> mt.Model:
         (InPlace, "conv2", Stages(before=None, after="conv2", pool=None)),
         (InPlace, "add", Stages(before="act_1:in", after="act_1", pool=None)),
         (Tokens, "mix", Stages(before="relu:in", after="relu", pool=None)),
+        (Forked, "one", Stages(before="relu:in", after="relu", pool=None)),
+        (Forked, "other", Stages(before=None, after="other", pool=None)),
         (Late, "conv", Stages(before=None, after="bn", pool=None)),
     ],
 )

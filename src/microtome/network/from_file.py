@@ -37,7 +37,7 @@ def open_file(source: str, rest: str, trust_pickle: bool) -> Model:
     with _neighbours(path):
         file = _run(path)
         callables = [name for name, value in vars(file).items() if callable(value) and not name.startswith("_")]
-        known(f"In {path.name} a factory", factory, callables, WRITE)
+        known(f"In {path.name} the factory", factory, callables, WRITE)
         module = _build(getattr(file, factory), f"{factory} of {path.name}")
     facts = {name.lower(): getattr(file, name) for name in FACTS if hasattr(file, name)}
     opened = wrap_module(module, origin=f"{path.name} holds", **facts)

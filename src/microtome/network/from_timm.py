@@ -26,7 +26,7 @@ def open_timm(source: str, name: str, weights: str, trust_pickle: bool) -> Model
     with same_random_weights():
         try:
             module = timm.create_model(name, pretrained=weights == NAMED).eval()
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a missing network has many types, by the version of what fetches
             raise BadModel(
                 f"timm could not build {name} ({type(error).__name__}: {error})",
                 "NAME is an architecture of timm, with a dot and a tag for one of its weights",

@@ -46,7 +46,7 @@ def stages(sites: Sites, name: str) -> Stages:
     """
     site = sites[sites.resolve(name)]
     here = sites[site.read] if site.read else site
-    if not site.units and here.operation not in RECTIFIERS:
+    if here.operation not in RECTIFIERS:
         taker = _only_taker(sites, here)
         here = taker if taker is not None and taker.operation in RECTIFIERS else here
     taker = _only_taker(sites, here)
@@ -57,6 +57,7 @@ def stages(sites: Sites, name: str) -> Stages:
 def pool_loss(specimen: Specimen, found: Stages, maps: np.ndarray) -> np.ndarray:
     """Share of each map's energy that the pool throws away, see `formulas.pooling`; NaN where it cannot be said.
 
+    A window spans all positions that one output sees, so a dilated pool counts as one without holes.
     Shapes: maps (C, H, W), whole -> (C,).
     """
     if found.pool is None:
