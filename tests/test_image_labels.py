@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtome.image_sources import open_images, read_labels
+from microtome.image_labels import read_labels
+from microtome.image_sources import open_images
 from microtome.preprocessing import Preprocessing
 
 CLASSES = ["tench", "great_white_shark", "Tiger cat"]

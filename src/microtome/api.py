@@ -15,7 +15,7 @@ from .analyses import choose, registry
 from .analysis import Analysis
 from .errors import UsageError
 from .image_sources import open_images as _open_images
-from .images import Images
+from .images import DECODERS, Images
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
@@ -25,18 +25,33 @@ from .runner import Look
 
 
 def open_images(
-    source: str | Path, like: Model, *, split: str = "test", class_map: Mapping[str, int | str] | None = None
+    source: object,
+    like: Model,
+    *,
+    split: str = "test",
+    class_map: Mapping[str, int | str] | None = None,
+    labels: object = None,
+    strict: bool = False,
+    download: bool = False,
+    decoders: int = DECODERS,
 ) -> Images:
-    """Open an image source in the geometry of a model: `digits`, `mnist:DIR`, or a folder.
+    """Open images in the geometry of a model.
 
-    A folder's labels are found by themselves (`Images.labelling` says how), or by `class_map`, folder to class.
+    A folder, `digits`, `mnist:DIR`, `fashionmnist:DIR`, `cifar10:DIR`, `npz:FILE`, `file:FILE.py:FACTORY`; or a torch
+    Dataset or DataLoader, a tensor or array (N, C, H, W), a list of PIL images or paths, with `labels` if it has none.
+    Labels are found by themselves (`Images.labelling` says how), or by `class_map`, folder or class to class. Images
+    that cannot be read are left out (`Images.broken`), or refused if `strict`.
+    Raises: BadImages, UsageError.
     """
-    return _open_images(str(source), like.preprocessing, like.class_names, split, class_map)
+    return _open_images(
+        source, like.preprocessing, like.class_names, split, class_map,
+        labels=labels, strict=strict, download=download, decoders=decoders,
+    )  # fmt: skip
 
 
 def look(
     model: Model | nn.Module | str,
-    images: Images | str | Path | None = None,
+    images: object = None,
     *,
     out: str | Path,
     analyses: Iterable[str] = ("all",),
@@ -50,6 +65,7 @@ def look(
 ) -> Run:
     """Look at a network with a set of images and keep what was found in the folder `out`.
 
+    `images` are anything that `open_images` opens.
     `settings` gives other than default settings by analysis, such as {"activity": {"k": 4}}.
     Raises: MicrotomeError, one of `microtome.errors`.
     """

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .errors import MicrotomeError, UsageError
+from .image_options import Classes, Decoders, Download, Source, Split, Strict, say_broken, say_images
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
@@ -19,6 +20,9 @@ ModelArgument = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
+RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; default runs/MODEL-IMAGES.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="ANALYSIS.SETTING=VALUE, as often as you like.")]
+Effort = Annotated[Literal["quick", "normal", "full"], typer.Option(help="How much work large analyses may do.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
@@ -99,21 +103,17 @@ def analyses(plugin: Plugins = None, json_: Json = False) -> None:
 @app.command()
 def look(
     model: ModelArgument,
-    images: Annotated[str, typer.Argument(help="A folder, mnist:DIR, or digits.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run's folder; default runs/MODEL-IMAGES.")
-    ] = None,
+    images: Source,
+    out: RunFolder = None,
     analyses: Annotated[str, typer.Option(help="Names with commas between, or all.")] = "all",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="ANALYSIS.SETTING=VALUE, as often as you like.")
-    ] = None,
+    set_: Settings = None,
     plugin: Plugins = None,
-    effort: Annotated[Literal["quick", "normal", "full"], typer.Option(help="How much work large analyses may do.")] = (
-        "normal"
-    ),
-    classes: Annotated[
-        Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")
-    ] = None,
+    effort: Effort = "normal",
+    classes: Classes = None,
+    split: Split = "test",
+    strict: Strict = False,
+    download: Download = False,
+    decoders: Decoders = 2,
     limit: Annotated[int, typer.Option(help="At most so many images, drawn in proportion to classes; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a batch; 0: automatic.")] = 0,
@@ -128,12 +128,13 @@ def look(
     from .network.open import open_model
 
     opened = open_model(model)
-    found = open_images(images, opened, class_map=_class_map(classes))
+    found = open_images(images, opened, split=split, class_map=_class_map(classes), strict=strict, download=download,
+                        decoders=decoders)  # fmt: skip
     found = found.limit(limit, seed) if limit else found
     folder = out or Path("runs") / f"{opened.name}-{Path(found.source.partition(':')[0]).name}"
     progress = _progress(quiet or json_)
     progress.say(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
-    progress.say(f"{len(found):,} images from {found.source}; {found.labelling}")
+    say_images(found, progress)
     progress.say(f"analyses {analyses}, effort {effort}, seed {seed}, into {folder}")
     run = run_look(
         opened, found, out=folder, analyses=analyses.split(","), settings=_settings(set_ or ()), plugins=plugin or (),
@@ -141,12 +142,14 @@ def look(
     )  # fmt: skip
     page = run.report() if report else None
     if json_:
+        findings = [vars(finding) for result in run.results.values() for finding in result.findings()]
         _print_json({"run": str(folder), "report": str(page) if page else None, "skipped": run.info["skipped"],
-                     "findings": [vars(f) for r in run.results.values() for f in r.findings()]})  # fmt: skip
+                     "broken": found.broken, "findings": findings})  # fmt: skip
         return
     _say_findings(run)
     for name, why in run.info["skipped"].items():
         typer.echo(f"skipped {name}: {why}")
+    say_broken(found.broken)
     typer.echo(f"Report: {page}" if page else f"Run: {folder}")
 
 
@@ -165,7 +168,7 @@ def report(
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:NAME")],
-    images: Annotated[str, typer.Argument(help="mnist:DIR, digits, or a folder with one sub-folder a class.")],
+    images: Source,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")] = Path("net.safetensors"),
     test: Annotated[str | None, typer.Option(help="Test images; default: the source's own, else a quarter.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 12,
@@ -177,6 +180,9 @@ def train(
     shift: Annotated[int, typer.Option(help="Shift images by up to so many pixels.")] = 0,
     flip: Annotated[bool, typer.Option(help="Mirror half of the images.")] = False,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    strict: Strict = False,
+    download: Download = False,
+    decoders: Decoders = 2,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -186,9 +192,11 @@ def train(
 
     recipe = Recipe(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rate=rate, schedule=schedule,
                     weight_decay=weight_decay, shift=shift, flip=flip, seed=seed)  # fmt: skip
-    made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=_progress(quiet))
+    made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=_progress(quiet),
+                     strict=strict, download=download, decoders=decoders)  # fmt: skip
     low, high = made.interval
-    typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {len(made.held_out):,} images not seen in training; "
+    say_broken(made.broken)
+    typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {made.tested:,} images not seen in training; "
                f"epoch {made.trained.best + 1} of {epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
 

@@ -180,16 +180,19 @@ class Look:
             raise UsageError(f"{names} asks for a loss", "A loss needs labelled images", "Give labelled images")
         self.passes += 1
         size = self.batch_size or automatic_batch(model.sites)
-        self._say_estimate(model, images.take(range(min(TIMED_IMAGES, size, len(images)))), len(images), names)
+        self._say_estimate(model, images, min(TIMED_IMAGES, size, len(images)), names)
         with self.progress.bar(f"pass {self.passes}", len(images), "images") as advance:
             accumulators = measure(
                 model, images, probes, edits=edits, loss=loss, batch_size=size, device=self.device, advance=advance
             )
         return {probe: item.compute() for probe, item in zip(probes, accumulators, strict=True)}
 
-    def _say_estimate(self, model: Model, few: Images, count: int, names: str) -> None:
+    def _say_estimate(self, model: Model, images: Images, few: int, names: str) -> None:
+        found = next(images.batches(few, range(few)), None)
+        if found is None:
+            return  # none of the first can be read; the pass itself will tell
         try:
-            pixels = torch.from_numpy(next(few.batches(len(few)))[1]).to(self.device)
+            pixels = torch.from_numpy(found[1]).to(self.device)
             model.module(model.preprocessing.normalise(pixels[:1]))  # the first pass chooses kernels
             started = time.perf_counter()
             model.module(model.preprocessing.normalise(pixels))
@@ -197,9 +200,9 @@ class Look:
             if is_out_of_memory(error):
                 return  # the pass itself will halve its batch
             raise
-        seconds = (time.perf_counter() - started) / len(few) * count
+        seconds = (time.perf_counter() - started) / len(pixels) * len(images)
         self.progress.say(
-            f"pass {self.passes} over {count:,} images for {names}: about {_duration(seconds)} "
+            f"pass {self.passes} over {len(images):,} images for {names}: about {_duration(seconds)} "
             f"for the network itself, on {self.device}"
         )
 

@@ -70,7 +70,7 @@ def train(
     module.to(place)
     pixels, labels = in_memory(images)
     optimizer = _optimizer(module, recipe)
-    steps = math.ceil(len(images) / recipe.batch_size) * recipe.epochs
+    steps = math.ceil(len(pixels) / recipe.batch_size) * recipe.epochs
     shape = {"cosine": lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)), "constant": lambda step: 1.0}
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape[recipe.schedule])
     random = torch.Generator().manual_seed(recipe.seed)
@@ -91,20 +91,21 @@ def train(
 
 
 def in_memory(images: Images) -> tuple[Tensor, Tensor]:
-    """All pixels (N, C, H, W) uint8 and labels (N,)."""
-    pixels = np.concatenate([batch for _, batch in images.batches(EVALUATION_BATCH)])
-    return torch.from_numpy(pixels), torch.from_numpy(images.labels)
+    """All pixels (N, C, H, W), uint8 or prepared, and labels (N,), of the images that can be read."""
+    places, pixels = zip(*images.batches(EVALUATION_BATCH), strict=True)
+    return torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(images.labels[np.concatenate(places)])
 
 
 def accuracy(module: nn.Module, images: Images, preprocessing: Preprocessing, device: torch.device) -> float:
-    """Share of images classified correctly; the module is left in eval mode."""
+    """Share of the images that can be read classified correctly; the module is left in eval mode."""
     module.eval()
-    hits = 0
+    hits = count = 0
     with torch.no_grad():
         for places, pixels in images.batches(EVALUATION_BATCH):
             outputs = module(preprocessing.normalise(torch.from_numpy(pixels).to(device)))
             hits += int((outputs.argmax(1).cpu().numpy() == images.labels[places]).sum())
-    return hits / len(images)
+            count += len(places)
+    return hits / count
 
 
 def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
