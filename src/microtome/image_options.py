@@ -34,6 +34,7 @@ def say_images(images: "Images", progress: Progress) -> None:
 def say_broken(broken: Mapping[str, str]) -> None:
     """Print how many images were left out because they cannot be read, and the first of them."""
     if broken:
-        shown = [f"{name} ({reason})" for name, reason in list(broken.items())[:SKIPPED_SHOWN]]
+        shown = ", ".join(f"{name} ({reason})" for name, reason in list(broken.items())[:SKIPPED_SHOWN])
         more = ", ..." if len(broken) > SKIPPED_SHOWN else ""
-        typer.echo(f"skipped {len(broken):,} images that cannot be read: {', '.join(shown)}{more}")
+        images = "image" if len(broken) == 1 else "images"
+        typer.echo(f"skipped {len(broken):,} {images} that cannot be read: {shown}{more}")
