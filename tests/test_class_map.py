@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from microtome.errors import BadImages
-from microtome.image_sources import map_labels, open_images
+from microtome.image_labels import map_labels
+from microtome.image_sources import open_images
 from microtome.network.zoo import CIFAR
 
 NAMES = ("a/1.png", "a/2.png", "b/1.png", "c/1.png")
@@ -21,8 +22,14 @@ def test_folders_get_the_class_that_the_map_names():
 
 @pytest.mark.parametrize("entry", [{"z": "cat"}, {"a": "cow"}, {"a": 2}, {"a": -1}])
 def test_an_entry_that_leads_nowhere_is_refused(entry):
-    with pytest.raises(BadImages, match=r"The class map sends '.'.*It maps folders \(a, b, c, \.\.\.\).*0 to 1\. Mend"):
+    with pytest.raises(BadImages, match=r"The class map sends '.'.*It maps folders \(a, b, c\).*0 to 1\. Mend"):
         map_labels(NAMES, ("cat", "dog"), entry)
+
+
+def test_of_many_folders_the_first_are_named():
+    names = [f"{letter}/1.png" for letter in "abcdefgh"]
+    with pytest.raises(BadImages, match=r"It maps folders \(a, b, c, d, e, f, \.\.\.\)"):
+        map_labels(names, ("cat", "dog"), {"z": "cat"})
 
 
 def test_a_map_overrides_the_folders_own_order(tmp_path):

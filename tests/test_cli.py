@@ -2,14 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torchvision.models import resnet18
 from torchvision.models.feature_extraction import get_graph_node_names
 from typer.testing import CliRunner
 
-from microtome import cli
+from microtome import cli, image_options
 from microtome.network.open import open_model
 from microtome.run import open_run
 
@@ -175,3 +177,126 @@ def test_a_report_can_be_written_again(type_, tmp_path):
     type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report")
     code, out, _ = type_("report", tmp_path / "run", "-o", tmp_path / "pages")
     assert (code, out) == (0, f"Report: {tmp_path / 'pages' / 'index.html'}\n")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve pictures in one flat folder, two of which cannot be read."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(folder / f"{number:02d}.png")
+    (folder / "03.png").write_text("dear")
+    (folder / "07.png").write_bytes(b"")
+    return folder
+
+
+BROKEN = {"03.png": "no image that Pillow can identify", "07.png": "the file is empty"}
+
+
+def test_look_goes_on_without_labels_and_without_broken_images_and_says_which(type_, tmp_path, photos):
+    code, out, _ = type_("look", "zoo:simpleconvnet", photos, "-o", tmp_path / "run", "-q", "--no-report")
+    assert code == 0
+    assert (
+        "skipped 2 images that cannot be read: 03.png (no image that Pillow can identify), 07.png (the file is empty)\n"
+    ) in out
+    run = open_run(tmp_path / "run")
+    assert run.info["images"]["broken"] == BROKEN
+    assert run["activity"].images == 10
+    assert not set(run["activity"].top_index["conv1"].ravel()) & {3, 7}
+    assert "preferences" in run.info["skipped"]
+
+
+def test_many_broken_images_are_counted_and_the_first_are_named(capsys):
+    image_options.say_broken({f"{letter}.png": "empty" for letter in "abcd"})
+    expected = "skipped 4 images that cannot be read: a.png (empty), b.png (empty), c.png (empty), ...\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_broken_images_stand_in_the_json(type_, tmp_path, photos):
+    words = (
+        "look",
+        "zoo:simpleconvnet",
+        photos,
+        "-o",
+        tmp_path / "run",
+        "--json",
+        "--no-report",
+        "--analyses",
+        "filters,activity",
+    )
+    assert json.loads(type_(*words)[1])["broken"] == BROKEN
+
+
+@pytest.fixture
+def ten_classes(tmp_path):
+    """Sixty pictures in ten folders, of which one cannot be read."""
+    random = np.random.default_rng(0)
+    for number in range(60):
+        path = tmp_path / "ten" / str(number % 10) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(path)
+    (tmp_path / "ten" / "3" / "13.png").write_bytes(b"")
+    return tmp_path / "ten"
+
+
+@pytest.mark.parametrize("command", ["look", "train"])
+def test_strict_refuses_broken_images(type_, tmp_path, ten_classes, command):
+    where = tmp_path / "out.safetensors"
+    code, _, err = type_(command, "zoo:simpleconvnet", ten_classes, "-o", where, "-q", "--strict")
+    assert code == 2
+    assert "Image '3/13.png' of ten cannot be read (the file is empty). A strict look needs every image." in err
+    assert "Mend or remove it, or do without --strict." in err
+    assert not where.exists()
+
+
+def test_train_says_which_images_it_skipped(type_, tmp_path, ten_classes):
+    out = tmp_path / "net.safetensors"
+    code, said, _ = type_("train", "zoo:simpleconvnet_pruned", ten_classes, "--epochs", 1, "-o", out, "-q")
+    assert code == 0
+    assert "skipped 1 image that cannot be read: 3/13.png (the file is empty)\n" in said
+
+
+def test_the_number_of_decoders_changes_no_result(type_, tmp_path, photos):
+    found = []
+    for decoders in (1, 4):
+        out = tmp_path / str(decoders)
+        type_("look", "zoo:simpleconvnet", photos, "-o", out, "-q", "--no-report", "--decoders", decoders)
+        found.append((out / "results" / "activity.safetensors").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_a_factory_of_ones_own_is_looked_at(type_, tmp_path):
+    code = "import torch\n\n\ndef make():\n    return torch.zeros(9, 1, 28, 28)\n"
+    (tmp_path / "data.py").write_text(code)
+    words = ("look", "zoo:simpleconvnet", f"file:{tmp_path / 'data.py'}:make", "-o", tmp_path / "run", "-q")
+    assert type_(*words, "--no-report")[0] == 0
+    assert open_run(tmp_path / "run").info["images"]["notes"][0].startswith("floating point is taken as prepared")
+
+
+@pytest.mark.parametrize(
+    ("images", "words", "message"),
+    [
+        ("digits", ("--download",), "digits was given with --download. Fetched are: mnist:, fashionmnist:, cifar10:."),
+        ("digits", ("--decoders", 0), "decoders is 0. It must be 1 or more."),
+        ("npz:none.npz", (), "There is no file 'none.npz'. An .npz file holds `images`"),
+        ("cifar10:none", (), "There is no CIFAR10 in 'none'. cifar10:DIR needs DIR/cifar-10-batches-py"),
+    ],
+)
+def test_images_that_cannot_be_opened_end_with_code_2(type_, tmp_path, images, words, message):
+    code, _, err = type_("look", "zoo:simpleconvnet", images, "-o", tmp_path / "run", "-q", *words)
+    assert code == 2
+    assert message in err
+
+
+def test_the_split_is_chosen(type_, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "torchvision.datasets.MNIST.__init__",
+        lambda self, root, train, download: asked.append((train, download)) or 1 / 0,
+    )
+    for words in ((), ("--split", "train"), ("--download",)):
+        with pytest.raises(ZeroDivisionError):
+            type_("look", "zoo:simpleconvnet", "mnist:none", "-o", tmp_path / "run", "-q", *words)
+    assert asked == [(False, False), (True, False), (False, True)]

@@ -7,16 +7,18 @@ import pytest
 from house import NAMES, SOURCES, Import, Source, imports
 
 FLOORS = {
-    "errors": 0, "checks": 0,
+    "errors": 0, "checks": 0, "factories": 0,
     "statistics": 1, "formulas": 1, "preprocessing": 1, "images": 1, "image_sources": 1, "figures": 1, "store": 1,
-    "progress": 1, "pictures": 1,
+    "progress": 1,
+    "image_opening": 1, "image_labels": 1, "image_folders": 1, "image_arrays": 1, "image_datasets": 1, "pictures": 1,
+    "dataset_items": 1, "dataset_facts": 1, "standard_sets": 1, "picture": 1,
     "network": 2,
     "analysis": 3, "cards": 3,
     "analyses": 4,
     "answers": 5, "replay": 5, "passes": 5, "walk": 5, "jobs": 5, "runner": 5, "run": 5, "plan": 5, "api": 5,
     "activation_sheet": 5,
     "report": 6, "workflows": 6,
-    "cli": 7, "commands": 7, "console": 7,
+    "cli": 7, "commands": 7, "console": 7, "image_options": 7,
     "__main__": 8, "": 8,
 }  # fmt: skip
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microtome.image_sources import open_images, read_labels
+from microtome.errors import BadImages
+from microtome.image_labels import match_labels, read_labels
+from microtome.image_sources import open_images
 from microtome.preprocessing import Preprocessing
 
 CLASSES = ["tench", "great_white_shark", "Tiger cat"]
@@ -71,6 +73,51 @@ def test_two_folders_of_three_classes_give_no_labels(names: list[str]) -> None:
 @pytest.mark.parametrize("names", [["1.png", "2.png"], ["tench/1.png", "2.png"]], ids=["flat", "mixed"])
 def test_images_beside_the_folders_give_no_labels(names: list[str]) -> None:
     assert labels(names, CLASSES) == ([-1, -1], "no labels: the images do not lie in one folder a class")
+
+
+def matched(numbers: list[int], classes: list[str], names: list[str], **how: object) -> tuple[list[int], str]:
+    found, rule = match_labels(np.array(numbers), classes, names, **how)
+    return found.tolist(), rule
+
+
+def test_numbers_without_names_on_either_side_are_labels() -> None:
+    assert matched([2, 0, -5], [], CLASSES) == ([2, 0, -1], "labels of the data set")
+    assert matched([2, 0, -5], CLASSES, []) == ([2, 0, -1], "labels of the data set")
+
+
+def test_numbers_of_classes_with_the_networks_names_are_renumbered() -> None:
+    found = matched([0, 1, -1], ["tiger cat", "Tench"], CLASSES)
+    assert found == ([2, 0, -1], "labels by class name, 2 of 3 classes")
+
+
+def test_names_that_stand_twice_are_no_trouble_in_the_same_order() -> None:
+    assert matched([0, 1, 2], ["crane", "dog", "crane"], ["crane", "dog", "crane"])[0] == [0, 1, 2]
+
+
+def test_as_many_classes_of_other_names_are_taken_in_their_order() -> None:
+    assert matched([2, 1], ["a", "b", "c"], CLASSES) == ([2, 1], "labels of the data set")
+
+
+def test_classes_of_other_names_and_number_give_no_labels() -> None:
+    expected = "no labels: 2 classes match neither names nor number of the 3 classes"
+    assert matched([1, 0], ["tench", "b"], CLASSES) == ([-1, -1], expected)
+
+
+def test_numbers_are_matched_by_a_map_of_classes() -> None:
+    found = matched([0, 1, 1, -1], ["x", "y"], CLASSES, class_map={"y": "tench"})
+    assert found == ([-1, 0, 0, -1], "labels by the class map, 1 of 2 classes")
+
+
+def test_a_map_of_a_class_that_is_not_there_is_refused() -> None:
+    with pytest.raises(BadImages) as caught:
+        matched([0, 1], ["x", "y"], CLASSES, class_map={"z": 1})
+    assert str(caught.value) == (
+        "The class map sends 'z' to 1. It maps classes (x, y) to class names or numbers from 0 to 2. Mend this entry."
+    )
+
+
+def test_unknown_labels_alone_are_no_labels() -> None:
+    assert matched([-1, -1], ["x"], CLASSES) == ([-1, -1], "no labels")
 
 
 @pytest.mark.data

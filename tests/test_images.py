@@ -1,11 +1,12 @@
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from microtome import images as images_module
-from microtome.errors import BadImages
+from microtome.errors import BadImages, UsageError
 from microtome.images import Images, wrap
 from microtome.preprocessing import Preprocessing
 from numbered import UNEVEN, numbered, shuffled_labels
@@ -89,16 +90,45 @@ def test_an_empty_set_has_no_batches() -> None:
     assert list(numbered(3).take([]).batches(2)) == []
 
 
-def test_an_image_that_cannot_be_read_stops_the_batches() -> None:
-    def read(place: int) -> np.ndarray:
-        if place == 5:
-            raise OSError("image 5 is broken")
-        return np.zeros((1, 2, 2), np.uint8)
+@pytest.mark.parametrize("places", [[3, 1, 1, 8, 0], np.array([5]), range(4, 9), []])
+def test_batches_go_through_the_places_that_are_asked_for_in_their_order(places: Sequence[int]) -> None:
+    found = list(numbered(9).batches(2, places))
+    assert [place for batch, _ in found for place in batch.tolist()] == list(places)
+    assert all((pixels == batch[:, None, None, None]).all() for batch, pixels in found)
+    assert [len(batch) for batch, _ in found] == [2] * (len(places) // 2) + [1] * (len(places) % 2)
 
-    batches = dataclasses.replace(numbered(9), read=read).batches(2)
-    assert [next(batches)[0].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
-    with pytest.raises(OSError, match="image 5 is broken"):
-        next(batches)
+
+@pytest.mark.parametrize("decoders", [1, 3])
+def test_only_a_few_batches_are_decoded_ahead(decoders: int) -> None:
+    reads: list[int] = []
+    batches = dataclasses.replace(numbered(60, reads=reads), decoders=decoders).batches(4)
+    next(batches)
+    next(batches)
+    batches.close()
+    assert len(reads) <= 4 * (2 + images_module.AHEAD)
+
+
+def test_the_number_of_decoders_changes_nothing() -> None:
+    one, many = (list(dataclasses.replace(numbered(23), decoders=n).batches(4)) for n in (1, 7))
+    for (places, pixels), (others, same) in zip(one, many, strict=True):
+        assert np.array_equal(places, others) and np.array_equal(pixels, same)
+
+
+@pytest.mark.parametrize(("what", "value"), [("decoders", 0), ("batch size", 0)])
+def test_fewer_than_one_is_refused(what: str, value: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        list(numbered(3).batches(value)) if what == "batch size" else dataclasses.replace(numbered(3), decoders=value)
+    assert str(caught.value) == f"{what} is 0. It must be 1 or more. Give {what} a larger number."
+
+
+def test_other_content_has_another_fingerprint() -> None:
+    pixels = np.zeros((3, 6, 5), np.uint8)
+    before = wrap("noise", pixels.copy(), np.zeros(3), ["a"], GREY).fingerprint
+    assert wrap("noise", pixels, np.zeros(3), ["a"], GREY).fingerprint == before
+    pixels[2, 5, 4] = 1
+    changed = wrap("noise", pixels, np.zeros(3), ["a"], GREY)
+    assert changed.fingerprint != before
+    assert changed.take([2, 0]).fingerprint != changed.take([0, 2]).fingerprint
 
 
 def test_batches_may_be_left_early() -> None:

@@ -10,6 +10,7 @@ from torchvision.transforms import CenterCrop, InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 from torchvision.transforms.functional import pil_to_tensor
 
+from microtome.errors import BadImages
 from microtome.preprocessing import Preprocessing
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -105,6 +106,31 @@ def test_the_shape_is_that_of_the_networks_input() -> None:
 def test_normalised_numbers_are_those_of_the_formula() -> None:
     ours = Preprocessing(size=(1, 2), resize=0, mean=(0.5,), std=(0.25,))
     assert ours.normalise(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)).tolist() == [[[[-2.0, 2.0]]]]
+
+
+def test_floating_point_is_prepared_and_passes_unchanged() -> None:
+    given = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    assert Preprocessing(size=(4, 5), resize=0, mean=MEAN, std=STD).normalise(given) is given
+
+
+def test_a_network_of_two_channels_takes_no_pictures() -> None:
+    with pytest.raises(BadImages) as caught:
+        Preprocessing(size=(4, 5), resize=0, mean=(0.0, 0.0), std=(1.0, 1.0)).geometry(picture())
+    assert str(caught.value) == (
+        "The network takes 2 channels, which a picture cannot give it. Pictures have 1 channel (grey) or 3 (colours). "
+        "Give tensors of floating point, prepared for the network."
+    )
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparency_of_any_kind_is_dropped(mode: str, channels: int, tmp_path: Path) -> None:
+    transparency = {"P": bytes(range(256)), "L": 7, "RGB": (1, 2, 3)}[mode]
+    picture(mode).save(tmp_path / "a.png", transparency=transparency)
+    ours = Preprocessing(size=(83, 127), resize=0, mean=(0.0,) * channels, std=(1.0,) * channels)
+    with Image.open(tmp_path / "a.png") as image:
+        assert "transparency" in image.info
+        assert np.array_equal(ours.geometry(image), ours.geometry(picture(mode)))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from .network.activations import activations
 from .network.open import Model, open_model
 from .network.specimen import Specimen
 from .network.stages import pool_loss, stages
-from .pictures import Given, open_picture
+from .picture import Given, open_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

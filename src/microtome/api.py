@@ -18,7 +18,7 @@ from .analysis import Analysis
 from .answers import Answers, Share
 from .errors import UsageError
 from .image_sources import open_images as _open_images
-from .images import Images
+from .images import DECODERS, Images
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
@@ -29,13 +29,28 @@ from .runner import EVERYTHING, Look
 
 
 def open_images(
-    source: str | Path, like: Model, *, split: str = "test", class_map: Mapping[str, int | str] | None = None
+    source: object,
+    like: Model,
+    *,
+    split: str = "test",
+    class_map: Mapping[str, int | str] | None = None,
+    labels: object = None,
+    strict: bool = False,
+    download: bool = False,
+    decoders: int = DECODERS,
 ) -> Images:
-    """Open an image source in the geometry of a model: `digits`, `mnist:DIR`, or a folder.
+    """Open images in the geometry of a model.
 
-    A folder's labels are found by themselves (`Images.labelling` says how), or by `class_map`, folder to class.
+    A folder, `digits`, `mnist:DIR`, `fashionmnist:DIR`, `cifar10:DIR`, `npz:FILE`, `file:FILE.py:FACTORY`; or a torch
+    Dataset or DataLoader, a tensor or array (N, C, H, W), a list of PIL images or paths, with `labels` if it has none.
+    Labels are found by themselves (`Images.labelling` says how), or by `class_map`, folder or class to class. Images
+    that cannot be read are left out (`Images.broken`), or refused if `strict`.
+    Raises: BadImages, UsageError.
     """
-    return _open_images(str(source), like.preprocessing, like.class_names, split, class_map)
+    return _open_images(
+        source, like.preprocessing, like.class_names, split, class_map,
+        labels=labels, strict=strict, download=download, decoders=decoders,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +80,7 @@ class Options(TypedDict, total=False):
 
 def look(
     model: Model | nn.Module | str,
-    images: Images | str | Path | None = None,
+    images: object = None,
     *,
     out: str | Path,
     analyses: Iterable[str] = ("all",),
@@ -82,10 +97,10 @@ def look(
 ) -> Run:
     """Look at a network with a set of images and keep what was found in the folder `out`.
 
-    A look that was broken off goes on where it stopped; one that is finished adds what is missing. `settings` gives
-    other than default settings by analysis, such as {"activity": {"k": 4}}; `units` are globs of further units for
-    analyses that choose a few; `amp` is mixed precision on a GPU; `call` is kept in the folder, to say how model and
-    images were opened.
+    A look that was broken off goes on where it stopped; one that is finished adds what is missing. `images` are
+    anything that `open_images` opens. `settings` gives other than default settings by analysis, such as
+    {"activity": {"k": 4}}; `units` are globs of further units for analyses that choose a few; `amp` is mixed precision
+    on a GPU; `call` is kept in the folder, to say how model and images were opened.
     Raises: MicrotomeError, one of `microtome.errors`.
     """
     options = Options(
@@ -99,7 +114,7 @@ def look(
 
 def look_share(
     model: Model | nn.Module | str,
-    images: Images | str | Path | None = None,
+    images: object = None,
     *,
     out: str | Path,
     share: tuple[int, int],
@@ -111,7 +126,7 @@ def look_share(
 
 def merge(
     model: Model | nn.Module | str,
-    images: Images | str | Path | None = None,
+    images: object = None,
     *,
     out: str | Path,
     **options: Unpack[Options],
@@ -121,7 +136,7 @@ def merge(
 
 
 def _work(
-    model: Model | nn.Module | str, images: Images | str | Path | None, folder: Path, share: Share | None,
+    model: Model | nn.Module | str, images: object, folder: Path, share: Share | None,
     options: Options,
 ) -> Run | Stage:  # fmt: skip
     opened = model if isinstance(model, Model) else open_model(model)

@@ -1,6 +1,7 @@
 """What the commands share: their common options, and how they print."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,6 @@ TrustPickle = Annotated[
     typer.Option("--trust-pickle", help="Weights may be a pickle, which runs what is in it. Only if you trust it."),
 ]
 TrustRun = Annotated[bool, typer.Option("--trust-run", help="Run the Python files that a run names, if it does.")]
-ClassMap = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
@@ -43,3 +43,17 @@ def print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     for line in (header, *texts):
         cells = (cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(line, widths, numeric, strict=True))
         typer.echo("  ".join(cells).rstrip())
+
+
+def say_model(opened: Any, say: Callable[[str], None]) -> None:
+    """Say what was opened."""
+    say(f"{opened.name}: {opened.weights}; {opened.preprocessing} ({opened.preprocessing_from})")
+    for note in opened.notes:
+        say(f"note: {note}")
+
+
+def say_findings(run: Any) -> None:
+    """Print what is worth reading first."""
+    found = sorted((f for result in run.results.values() for f in result.findings()), key=lambda f: -f.weight)
+    for finding in found[:10]:
+        typer.echo(f"- {finding.sentence} ({finding.control})")

@@ -1,74 +1,107 @@
-"""One picture, however it is given: an index into a set, a file, a Pillow image, an array, the name of a stimulus."""
+"""One picture: from a file or from memory to the pixels of a network's geometry."""
 
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from .errors import BadImages
-from .formulas.stimuli import STIMULI, stimulus
-from .images import Images
-from .preprocessing import Preprocessing
+from .preprocessing import MODES, Preprocessing
 
-SCHEME = "stimulus:"  # may stand in front of a stimulus' name, where the name could be a file's
-
-Given = int | np.integer | str | Path | Image.Image | np.ndarray
+ONE_AT_A_TIME = Lock()  # Python's list of warning filters belongs to all threads
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A display image with a name. Shapes: pixels (C, H, W) uint8 in the geometry of one network."""
+def read_picture(path: Path, preprocessing: Preprocessing) -> np.ndarray:
+    """A file as people are shown it (see `Preprocessing.geometry`). Shapes: -> (C, H, W) uint8.
 
-    name: str
-    pixels: np.ndarray
-
-
-def open_picture(given: Given, preprocessing: Preprocessing, images: Images | None = None) -> Picture:
-    """A picture in the geometry of a network.
-
-    An index counts in `images`. An array is (C, H, W) in the network's own geometry, such as `images[3]`, or
-    (H, W, 3) or (H, W) of any size; both uint8.
-    Raises: BadImages, UnknownName for a stimulus that does not exist.
+    Raises: OSError or another error of Pillow if it cannot be read.
     """
-    if isinstance(given, (int, np.integer)):
-        return _of_set(int(given), images)
-    if isinstance(given, np.ndarray):
-        return Picture(name="array", pixels=_of_array(given, preprocessing))
-    if isinstance(given, Image.Image):
-        return Picture(name="picture", pixels=preprocessing.geometry(given))
-    text = str(given)
-    if text.startswith(SCHEME) or text in STIMULI:
-        name = text.removeprefix(SCHEME)
-        return Picture(name=name, pixels=stimulus(name, preprocessing.size, preprocessing.channels))
     try:
-        with Image.open(text) as image:
-            return Picture(name=Path(text).name, pixels=preprocessing.geometry(image))
-    except (OSError, UnidentifiedImageError) as error:
+        return _read(path, preprocessing)
+    except Warning:
+        # Pillow warns of large images and of bad metadata; whether warnings are errors must not change what is read
+        with ONE_AT_A_TIME, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _read(path, preprocessing)
+
+
+def _read(path: Path, preprocessing: Preprocessing) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return preprocessing.geometry(image)
+    except UnidentifiedImageError as error:
+        # Pillow's own text names the path, which is another on every machine
+        raise OSError("no image that Pillow can identify" if path.stat().st_size else "the file is empty") from error
+
+
+def as_pixels(image: object, preprocessing: Preprocessing) -> np.ndarray:
+    """An image in memory as the network's preprocessing wants it.
+
+    A PIL image or 8-bit numbers are a picture and are resized and cropped; floating point is prepared for the network
+    already and stays as it is (in float32).
+    Shapes: (C, H, W), (H, W) or (H, W, C) -> (C, H, W) uint8 or float32.
+    Raises: BadImages if it is something else, or prepared in another shape.
+    """
+    if isinstance(image, Image.Image):
+        return preprocessing.geometry(image)
+    if not isinstance(image, Tensor | np.ndarray):
         raise BadImages(
-            f"{text!r} cannot be opened as an image ({type(error).__name__})",
-            f"A picture is an image file or a stimulus: {', '.join(STIMULI)}",
-            "Check the path, or write a stimulus like stimulus:line:45",
-        ) from error
-
-
-def _of_set(place: int, images: Images | None) -> Picture:
-    if images is None:
-        raise BadImages(f"Picture {place} was given without images", "A number is a place in an image set",
-                        "Pass the set as images=..., or its picture as images[3]")  # fmt: skip
-    if not 0 <= place < len(images):
-        raise BadImages(f"There is no picture {place} in {images.source}",
-                        f"Its places are 0 to {len(images) - 1}", "Give one of them")  # fmt: skip
-    return Picture(name=images.ids[place], pixels=images[place])
-
-
-def _of_array(array: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    if array.dtype == np.uint8 and array.shape == preprocessing.shape:
-        return array
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.ndim == 3 and array.shape[2] != 3:
-        raise BadImages(
-            f"The array has shape {array.shape} and type {array.dtype}",
-            f"A picture is uint8 of shape {preprocessing.shape}, (H, W, 3) or (H, W)",
-            "Convert it, for instance with (255 * array).astype(np.uint8)",
+            f"An image is a {type(image).__name__}",
+            "It is a PIL image, a uint8 tensor or array, or a tensor of floating point prepared for the network",
+            "Have the data set return one of these, alone or first in a tuple",
         )
-    return preprocessing.geometry(Image.fromarray(array))
+    array = as_array(image)
+    if array.dtype == np.uint8:
+        return preprocessing.geometry(as_picture(_channels_first(array)))
+    if np.issubdtype(array.dtype, np.floating):
+        return _prepared(array, preprocessing)
+    raise wrong_numbers("An image", array)
+
+
+def as_array(values: Tensor | np.ndarray) -> np.ndarray:
+    """The numbers of a tensor on any device, half precision as single, which NumPy knows."""
+    if isinstance(values, np.ndarray):
+        return values
+    plain = values.detach().cpu()
+    return (plain.float() if plain.dtype in (torch.bfloat16, torch.float16) else plain).numpy()
+
+
+def wrong_numbers(what: str, array: np.ndarray) -> BadImages:
+    """The error for numbers that are neither 8-bit nor floating point."""
+    return BadImages(
+        f"{what} holds numbers of type {array.dtype}",
+        "uint8 is a picture; floating point is prepared for the network", "Convert it to one of these",
+    )  # fmt: skip
+
+
+def _prepared(array: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    wanted = preprocessing.shape
+    if array.shape != wanted and array.ndim == 3 and array.transpose(2, 0, 1).shape == wanted:
+        array = array.transpose(2, 0, 1)
+    if array.shape != wanted:
+        raise BadImages(
+            f"A prepared image has shape {array.shape}", f"The network takes {wanted}, channels first",
+            "Resize it as the network wants it, or give uint8, which is resized here",
+        )  # fmt: skip
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def as_picture(array: np.ndarray) -> Image.Image:
+    """A PIL image of 8-bit numbers. Shapes: (1 or 3, H, W)."""
+    return Image.fromarray(np.ascontiguousarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0)))
+
+
+def _channels_first(array: np.ndarray) -> np.ndarray:
+    """Shapes: (H, W), (1 or 3, H, W) or (H, W, 1 or 3) -> (1 or 3, H, W)."""
+    if array.ndim == 2:
+        return array[None]
+    if array.ndim == 3 and array.shape[0] in MODES:
+        return array
+    if array.ndim == 3 and array.shape[2] in MODES:
+        return array.transpose(2, 0, 1)
+    raise BadImages(f"A picture has shape {array.shape}", "Pictures are (C, H, W) or (H, W, C) with 1 or 3 channels",
+                    "Give floating point for other channels, prepared for the network")  # fmt: skip

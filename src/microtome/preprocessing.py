@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .errors import BadImages
+
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -43,8 +45,22 @@ class Preprocessing:
         return (self.channels, *self.size)
 
     def geometry(self, image: Image.Image) -> np.ndarray:
-        """The image as people are shown it. Shapes: -> (C, H, W) uint8."""
-        image = image.convert(MODES.get(self.channels, "RGB"))
+        """The image as people are shown it.
+
+        As with torchvision's folder loader, colours are converted as Pillow does it: transparency is dropped, 16-bit
+        grey is cut at 255, and a photograph is not turned by the orientation in its EXIF data.
+        Shapes: -> (C, H, W) uint8.
+        Raises: BadImages if the network takes neither grey nor colours.
+        """
+        if self.channels not in MODES:
+            raise BadImages(
+                f"The network takes {self.channels} channels, which a picture cannot give it",
+                "Pictures have 1 channel (grey) or 3 (colours)",
+                "Give tensors of floating point, prepared for the network",
+            )
+        if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+            image = image.convert("RGBA")  # the direct way gives the same colours, and a warning
+        image = image.convert(MODES[self.channels])
         if self.resize and min(image.size) != self.resize:
             # torchvision's Resize: the short side is exact, the long one is rounded down
             short, long = min(image.size), max(image.size)
@@ -59,10 +75,26 @@ class Preprocessing:
         return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()
 
     def normalise(self, images: Tensor) -> Tensor:
-        """The numbers that the network is given. Shapes: (N, C, H, W) uint8 -> the same, float32."""
+        """The numbers that the network is given; floating point is prepared already and passes unchanged.
+
+        Shapes: (N, C, H, W) uint8 -> the same, float32.
+        """
+        if images.is_floating_point():
+            return images
         mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
         return (images.float() / 255 - mean) / std
+
+    def display(self, prepared: np.ndarray) -> np.ndarray:
+        """A picture of what was prepared for the network: mean and std undone, clipped.
+
+        Shapes: (C, H, W) float -> (C, H, W) uint8; what is neither grey nor colours, its mean (1, H, W).
+        """
+        mean, std = (np.array(values, dtype=np.float64)[:, None, None] for values in (self.mean, self.std))
+        scaled = (prepared * std + mean) * 255
+        if self.channels not in MODES:
+            scaled = scaled.mean(0, keepdims=True)
+        return np.nan_to_num(np.rint(scaled)).clip(0, 255).astype(np.uint8)
 
     def __str__(self) -> str:
         height, width = self.size

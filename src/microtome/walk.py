@@ -151,16 +151,19 @@ class Walk:
     def _say(self, done: int, total: int, size: int) -> None:
         if done:
             self.progress.say(f"pass for {self.names}: {done:,} of {total:,} images are known, going on")
-        seconds = self._seconds_an_image(self.images.take(range(min(TIMED_IMAGES, size, len(self.images)))))
+        seconds = self._seconds_an_image(min(TIMED_IMAGES, size, len(self.images)))
         if seconds is not None:
             self.progress.say(
                 f"pass over {total - done:,} images for {self.names}: about {duration(seconds * (total - done))} "
                 f"for the network itself, on {self.how.device}"
             )
 
-    def _seconds_an_image(self, few: Images) -> float | None:
+    def _seconds_an_image(self, few: int) -> float | None:
+        found = next(self.images.batches(few, range(few)), None)
+        if found is None:
+            return None  # none of the first can be read; the pass itself will tell
         try:
-            pixels = torch.from_numpy(next(few.batches(len(few)))[1]).to(self.how.device)
+            pixels = torch.from_numpy(found[1]).to(self.how.device)
             prepared = prepare(pixels, self.model.preprocessing, self.model.module)
             self.model.module(prepared[:1])  # the first pass chooses kernels
             started = time.perf_counter()

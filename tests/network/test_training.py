@@ -129,3 +129,27 @@ def test_a_flip_mirrors_about_half_of_the_images():
     image[..., 0] = 1
     flipped = augment(image, Recipe(flip=True), torch.Generator().manual_seed(0))[..., 1].sum()
     assert 160 < int(flipped) < 240
+
+
+def without(images, *places):
+    """The images, of which those at `places` cannot be read."""
+
+    def read(place):
+        if place in places:
+            raise OSError("broken")
+        return images.read(place)
+
+    return dataclasses.replace(images, read=read, _kept={}, _broken={})
+
+
+def test_labels_stay_with_their_images_where_one_cannot_be_read(digits):
+    pixels, labels = in_memory(without(digits.take(range(6)), 2, 4))
+    assert labels.tolist() == digits.labels[[0, 1, 3, 5]].tolist()
+    assert torch.equal(pixels[2], torch.from_numpy(digits[3]))
+
+
+def test_accuracy_is_over_the_images_that_can_be_read(digits):
+    model = open_model("zoo:simpleconvnet_pruned")
+    half = without(digits, *range(0, 300, 2))
+    expected = accuracy(model.module, digits.take(range(1, 300, 2)), model.preprocessing, torch.device("cpu"))
+    assert accuracy(model.module, half, model.preprocessing, torch.device("cpu")) == expected

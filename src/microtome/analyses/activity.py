@@ -169,7 +169,7 @@ class Activity(Analysis):
         layers = {layer: _summarise(specimen, layer, answers) for layer in reading}
         by_name = {name: {layer: got[name] for layer, got in layers.items()} for name in next(iter(layers.values()))}
         levels = next(iter(answers["lower"].values())).levels
-        return ActivityResult(images=len(images), levels=levels, **by_name)
+        return ActivityResult(images=len(images) - len(images.broken), levels=levels, **by_name)
 
 
 def _summarise(specimen: Specimen, layer: str, answers: dict[str, Any]) -> dict[str, Any]:

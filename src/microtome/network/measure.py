@@ -91,7 +91,8 @@ def measure(
                 item.accumulator.load(state)
             recorder = Recorder(subject.sites, pending, edits, gradients=loss is not None)
             walk = _Walk(subject, images, recorder, loss, fewest, device or torch.device("cpu"), amp)
-            walk.go(images.batches(size, places), after)
+            wanted = np.arange(len(images)) if places is None else places
+            walk.go(wanted, images.batches(size, wanted), after)
             return [item.accumulator for item in pending]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -117,8 +118,8 @@ class _Walk:
     device: torch.device
     amp: bool
 
-    def go(self, batches: Iterable[tuple[np.ndarray, np.ndarray]], after: After) -> None:
-        """Batch after batch."""
+    def go(self, wanted: np.ndarray, batches: Iterable[tuple[np.ndarray, np.ndarray]], after: After) -> None:
+        """Batch after batch; images that cannot be read are missing in them."""
         scratch: dict[Any, Tensor] = {}
         following = Following(self.subject.module, self.recorder)
         # an edit may overwrite what an in-place ReLU has saved for its gradient
@@ -133,7 +134,9 @@ class _Walk:
                 )
                 following.restart()
                 self._step(pixels)
-                count += len(places)
+                while wanted[count] != places[-1]:
+                    count += 1
+                count += 1
                 after(count, [item.accumulator for item in self.recorder.pending])
 
     def _step(self, pixels: np.ndarray) -> None:

@@ -104,7 +104,7 @@ def train(
     module.to(place)
     pixels, labels = in_memory(images)
     optimizer = _optimizer(module, recipe)
-    steps = recipe.batches(len(images)) * recipe.epochs
+    steps = recipe.batches(len(pixels)) * recipe.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: recipe.factor(step, steps))
     random = torch.Generator().manual_seed(recipe.seed)
     losses, accuracies = [], []
@@ -124,20 +124,21 @@ def train(
 
 
 def in_memory(images: Images) -> tuple[Tensor, Tensor]:
-    """All pixels (N, C, H, W) uint8 and labels (N,)."""
-    pixels = np.concatenate([batch for _, batch in images.batches(EVALUATION_BATCH)])
-    return torch.from_numpy(pixels), torch.from_numpy(images.labels)
+    """All pixels (N, C, H, W), uint8 or prepared, and labels (N,), of the images that can be read."""
+    places, pixels = zip(*images.batches(EVALUATION_BATCH), strict=True)
+    return torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(images.labels[np.concatenate(places)])
 
 
 def accuracy(module: nn.Module, images: Images, preprocessing: Preprocessing, device: torch.device) -> float:
-    """Share of images classified correctly; the module is left in eval mode."""
+    """Share of the images that can be read classified correctly; the module is left in eval mode."""
     module.eval()
-    hits = 0
+    hits = count = 0
     with torch.no_grad():
         for places, pixels in images.batches(EVALUATION_BATCH):
             outputs = module(prepare(torch.from_numpy(pixels).to(device), preprocessing, module))
             hits += int((outputs.argmax(1).cpu().numpy() == images.labels[places]).sum())
-    return hits / len(images)
+            count += len(places)
+    return hits / count
 
 
 def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -13,7 +13,7 @@ from ..api import Options, Stage, look_share, open_images
 from ..api import look as run_look
 from ..api import merge as run_merge
 from ..errors import BadRun, UsageError
-from ..images import Images
+from ..images import DECODERS, Images
 from ..network.open import Model, open_model
 from ..network.specimen import Effort
 from ..plan import read_plan
@@ -32,52 +32,57 @@ class Call:
     plugin: tuple[str, ...] = ()
     effort: Effort = "normal"
     classes: str | None = None
+    split: str = "test"
+    strict: bool = False
     limit: int = 0
     seed: int = 0
     units: tuple[str, ...] = ()
 
 
-def look(
-    asked: Call,
-    given: Collection[str],
-    *,
-    out: Path | None,
-    shard: str | None,
-    batch_size: int | None,
-    device: str,
-    amp: bool,
-    trust_pickle: bool = False,
-    trust_run: bool = False,
-    progress: Progress,
-) -> Run | Stage:
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """What was typed besides: how the work is done, and what may be executed. It is kept nowhere."""
+
+    batch_size: int | None = None
+    device: str = "auto"
+    amp: bool = False
+    decoders: int = DECODERS
+    download: bool = False
+    trust_pickle: bool = False
+    trust_run: bool = False
+    progress: Progress
+
+
+def look(asked: Call, given: Collection[str], ways: Ways, *, out: Path | None, shard: str | None) -> Run | Stage:
     """Look as asked. If the model is the folder of a run, go on with it: what was not `given` is as it was there."""
     if (Path(asked.model) / "plan.json").exists():
         out = Path(asked.model) if out is None else out
-        earlier = _kept(Path(asked.model), trust_run)
+        earlier = _kept(Path(asked.model), ways.trust_run)
         asked = dataclasses.replace(earlier, **{name: getattr(asked, name) for name in given if name != "model"})
     if asked.images is None:
         raise UsageError(f"There are no images to look at {asked.model!r} with",
                          "Images are a folder, mnist:DIR, or digits; only the folder of a run brings its own",
                          "Write `microtome look MODEL IMAGES`")  # fmt: skip
-    model, images = _opened(asked, trust_pickle)
+    model, images = _opened(asked, ways)
     folder = out or Path("runs") / f"{model.name}-{Path(images.source.partition(':')[0]).name}"
-    progress.say(f"{model.name}: {model.weights}; {model.preprocessing} ({model.preprocessing_from})")
-    for note in model.notes:
-        progress.say(f"note: {note}")
-    progress.say(f"{len(images):,} images from {images.source}; {images.labelling}")
-    progress.say(f"analyses {asked.analyses}, effort {asked.effort}, seed {asked.seed}, into {folder}")
-    options = _options(asked) | Options(batch_size=batch_size, device=device, amp=amp, progress=progress)
+    say = ways.progress.say
+    say(f"{model.name}: {model.weights}; {model.preprocessing} ({model.preprocessing_from})")
+    say(f"{len(images):,} images from {images.source}; {images.labelling}")
+    for note in (*model.notes, *images.notes):
+        say(f"note: {note}")
+    say(f"analyses {asked.analyses}, effort {asked.effort}, seed {asked.seed}, into {folder}")
+    options = _options(asked, ways)
     if shard is None:
         return run_look(model, images, out=folder, **options)
     share = Share.parse(shard, os.environ)
     return look_share(model, images, out=folder, share=(share.index, share.count), **options)
 
 
-def merge(folder: Path, *, trust_pickle: bool = False, trust_run: bool = False, progress: Progress) -> Run | Stage:
+def merge(folder: Path, ways: Ways) -> Run | Stage:
     """Put the shards of a run together that was begun from the command line."""
-    asked = _kept(folder, trust_run)
-    model, images = _opened(asked, trust_pickle)
-    return run_merge(model, images, out=folder, **(_options(asked) | Options(progress=progress)))
+    asked = _kept(folder, ways.trust_run)
+    model, images = _opened(asked, ways)
+    return run_merge(model, images, out=folder, **_options(asked, ways))
 
 
 def _kept(folder: Path, trusted: bool) -> Call:
@@ -106,16 +111,18 @@ def _kept(folder: Path, trusted: bool) -> Call:
     return call
 
 
-def _opened(asked: Call, trust_pickle: bool) -> tuple[Model, Images]:
-    model = open_model(asked.model, trust_pickle=trust_pickle)
-    images = open_images(asked.images or "", model, class_map=_class_map(asked.classes))
+def _opened(asked: Call, ways: Ways) -> tuple[Model, Images]:
+    model = open_model(asked.model, trust_pickle=ways.trust_pickle)
+    images = open_images(asked.images, model, split=asked.split, class_map=_class_map(asked.classes),
+                         strict=asked.strict, download=ways.download, decoders=ways.decoders)  # fmt: skip
     return model, images.limit(asked.limit, asked.seed) if asked.limit else images
 
 
-def _options(asked: Call) -> Options:
+def _options(asked: Call, ways: Ways) -> Options:
     return Options(
         analyses=asked.analyses.split(","), settings=_settings(asked.set), plugins=[Path(p) for p in asked.plugin],
         effort=asked.effort, seed=asked.seed, units=asked.units, call=dataclasses.asdict(asked),
+        batch_size=ways.batch_size, device=ways.device, amp=ways.amp, progress=ways.progress,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ import torch
 from ..api import open_images
 from ..errors import BadModel
 from ..formulas.proportions import wilson_interval
-from ..images import Images
+from ..image_sources import has_parts
+from ..images import DECODERS, Images
 from ..network.open import Model, open_model
 from ..network.training import Recipe, Trained, accuracy, train
 from ..network.untouched import choose_device
@@ -25,13 +27,22 @@ VALIDATION = 0.1  # of the training images, to choose the best epoch with
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A trained network, what it was tested on, and how well it does there."""
+    """A trained network, what it was tested on, and how well it does there.
+
+    `broken` are the images that could not be read, of those to train on and those to test on: id and reason.
+    """
 
     model: Model
     held_out: Images
     trained: Trained
     accuracy: float
     interval: tuple[float, float]
+    broken: dict[str, str]
+
+    @property
+    def tested(self) -> int:
+        """Number of images that the accuracy is over."""
+        return len(self.held_out) - len(self.held_out.broken)
 
 
 def train_zoo(
@@ -43,6 +54,9 @@ def train_zoo(
     out: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    strict: bool = False,
+    download: bool = False,
+    decoders: int = DECODERS,
 ) -> TrainedModel:
     """Train `zoo:NAME` (by default as its own recipe says); test it on images that played no part in the training.
 
@@ -53,7 +67,7 @@ def train_zoo(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = dataclasses.replace(open_model(source), module=ZOO[name].build(), weights="trained here")
-    learning, held_out = _parts(model, images, test)
+    learning, held_out = _parts(model, images, test, strict=strict, download=download, decoders=decoders)
     validation, fitted = learning.split("validation", VALIDATION, recipe.seed)
     place = choose_device(model.module, device)
     trained = train(model.module, fitted, validation, model.preprocessing, recipe, device=place, progress=progress)
@@ -61,9 +75,15 @@ def train_zoo(
     model.module.cpu()
     if out is not None:
         save_weights(model, out, recipe, share)
-    low, high = wilson_interval(np.array(round(share * len(held_out))), np.array(len(held_out)))
+    seen = len(held_out) - len(held_out.broken)
+    low, high = wilson_interval(np.array(round(share * seen)), np.array(seen))
     return TrainedModel(
-        model=model, held_out=held_out, trained=trained, accuracy=share, interval=(float(low), float(high))
+        model=model,
+        held_out=held_out,
+        trained=trained,
+        accuracy=share,
+        interval=(float(low), float(high)),
+        broken=learning.broken | held_out.broken,
     )
 
 
@@ -83,12 +103,12 @@ def _name(source: str) -> str:
     return name
 
 
-def _parts(model: Model, images: str | Path, test: str | Path | None) -> tuple[Images, Images]:
-    learning = open_images(images, model, split="train")
+def _parts(model: Model, images: str | Path, test: str | Path | None, **how: Any) -> tuple[Images, Images]:
+    learning = open_images(images, model, split="train", **how)
     if test is not None:
-        return learning, open_images(test, model)
-    if str(images).startswith("mnist:"):
-        return learning, open_images(images, model, split="test")
+        return learning, open_images(test, model, **how | {"download": how["download"] and has_parts(test)})
+    if has_parts(images):
+        return learning, open_images(images, model, split="test", **how)
     held_out, rest = learning.split("held-out", HELD_OUT)
     return rest, held_out
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from microtome.errors import BadImages, UnknownName
 from microtome.formulas.stimuli import stimulus
-from microtome.pictures import open_picture
+from microtome.picture import open_picture
 from microtome.preprocessing import Preprocessing
 from numbered import numbered
 

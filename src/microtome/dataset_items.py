@@ -1,0 +1,76 @@
+"""Items of a data set of somebody's: how they are fetched, and what is in one."""
+
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from .errors import BadImages
+from .image_opening import Opening
+from .images import KEPT_BYTES
+from .pictures import as_pixels
+
+Item = tuple[np.ndarray, object]  # pixels, and what stands second in the data set's tuple
+
+
+class ByPlace:
+    """Items of a data set that can be asked for by number, one thread after the other."""
+
+    def __init__(self, data: Any, opening: Opening) -> None:
+        self.data, self.opening, self.lock = data, opening, Lock()
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def item(self, place: int) -> Item:
+        """Pixels and what stands second of one item."""
+        with self.lock:  # a data set of somebody's need not be made for several threads
+            item = self.data[place]
+        return _taken_apart(item, self.opening)
+
+
+class InMemory:
+    """All items of a data set that has no places, read once and kept in the network's geometry.
+
+    Raises: BadImages if there are none, or they take more memory than `KEPT_BYTES`.
+    """
+
+    def __init__(self, data: Iterable[object], name: str, opening: Opening) -> None:
+        self.data = data
+        self.items: list[Item | BadImages] = []
+        used = 0
+        for item in data:
+            try:
+                pixels, second = _taken_apart(item, opening)
+            except BadImages as error:
+                self.items.append(error)
+                continue
+            used += pixels.nbytes
+            if used > KEPT_BYTES:
+                raise BadImages(
+                    f"The first {len(self.items) + 1:,} images of {name} take more than {KEPT_BYTES:,} bytes",
+                    "A data set without places is read into memory, up to this size",
+                    "Give a data set with __getitem__ and __len__, or fewer images",
+                )
+            self.items.append((pixels, second))
+        if not self.items:
+            raise BadImages(f"{name} holds no images", "An image set needs one image or more", "Check where it reads")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def item(self, place: int) -> Item:
+        """Pixels and what stands second of one item.
+
+        Raises: BadImages if it could not be understood when it was read.
+        """
+        item = self.items[place]
+        if isinstance(item, BadImages):
+            raise item
+        return item
+
+
+def _taken_apart(item: object, opening: Opening) -> Item:
+    image, *rest = item if isinstance(item, tuple | list) and item else (item,)
+    return as_pixels(image, opening.preprocessing), rest[0] if rest else None
