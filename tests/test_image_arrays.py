@@ -1,5 +1,6 @@
 """Images in one array: tensors, NumPy arrays, .npz files."""
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from microtome import images as images_module
 from microtome.errors import BadImages
 from microtome.image_sources import open_images
 from microtome.preprocessing import Preprocessing
@@ -103,6 +105,17 @@ def test_the_callers_tensor_is_not_handed_to_the_network_itself() -> None:
     ((_, pixels),) = open_images(given, COLOUR).batches(2)
     pixels += 1
     assert float(given.sum()) == 0
+
+
+@pytest.mark.parametrize(("bytes_kept", "reads"), [(4 * 2 * 90, 1), (4 * 2 * 90 - 1, 2)])
+def test_four_bytes_a_number_are_counted_before_prepared_images_are_kept(
+    bytes_kept: int, reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images_module, "KEPT_BYTES", bytes_kept)
+    images, read = open_images(torch.zeros(2, 3, 6, 5), COLOUR), []
+    counted = dataclasses.replace(images, read=lambda place: read.append(place) or images.read(place))
+    _ = counted.pixels(0), counted.pixels(0)
+    assert len(read) == reads
 
 
 REFUSED = {

@@ -1,6 +1,6 @@
 """Items of a data set of somebody's: how they are fetched, and what is in one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any
 
@@ -33,17 +33,19 @@ class ByPlace:
 class InMemory:
     """All items of a data set that has no places, read once and kept in the network's geometry.
 
-    Raises: BadImages if there are none, or they take more memory than `KEPT_BYTES`.
+    Raises: BadImages if there are none, they take more memory than `KEPT_BYTES`, or the data set itself raises.
     """
 
     def __init__(self, data: Iterable[object], name: str, opening: Opening) -> None:
         self.data = data
-        self.items: list[Item | BadImages] = []
+        self.items: list[Item | Exception] = []
         used = 0
-        for item in data:
+        for item in _each(data, name):
             try:
                 pixels, second = _taken_apart(item, opening)
-            except BadImages as error:
+            except MemoryError:
+                raise
+            except Exception as error:  # this image cannot be read, and will be left out like any other
                 self.items.append(error)
                 continue
             used += pixels.nbytes
@@ -61,14 +63,24 @@ class InMemory:
         return len(self.items)
 
     def item(self, place: int) -> Item:
-        """Pixels and what stands second of one item.
-
-        Raises: BadImages if it could not be understood when it was read.
-        """
+        """Pixels and what stands second of one item; raises what was raised when it was read."""
         item = self.items[place]
-        if isinstance(item, BadImages):
+        if isinstance(item, Exception):
             raise item
         return item
+
+
+def _each(data: Iterable[object], name: str) -> Iterator[object]:
+    count = 0
+    try:
+        for item in data:
+            yield item
+            count += 1
+    except Exception as error:  # nobody can go on behind it
+        raise BadImages(
+            f"{name} raised {type(error).__name__} after {count:,} items ({error})",
+            "A data set without places is read from its beginning to its end", "Read it yourself to see the error",
+        ) from error  # fmt: skip
 
 
 def _taken_apart(item: object, opening: Opening) -> Item:

@@ -131,7 +131,14 @@ def _numbers(data: Any, images: Images, samples: list[int], seconds: dict[int, i
 
 def _random(items: ByPlace | InMemory, name: str, samples: dict[int, np.ndarray]) -> tuple[str, ...]:
     """A note if an item is another one when it is asked for again."""
-    if all(np.array_equal(items.item(place)[0], pixels, equal_nan=True) for place, pixels in samples.items()):
+
+    def repeats(place: int) -> bool:
+        try:
+            return np.array_equal(items.item(place)[0], samples[place], equal_nan=True)
+        except Exception:  # it could be read a moment ago: that is random, too
+            return False
+
+    if all(repeats(place) for place in samples):
         return ()
     return (f"{name} gives another image when it is asked again: its transform is random, and results and pictures "
             "will not repeat",)  # fmt: skip
