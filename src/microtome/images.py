@@ -222,6 +222,14 @@ class Images:
                     raise
         return found
 
+    def readable(self, places: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
+        """The first `count` of these places whose images can be read: (n,) int64.
+
+        Raises: BadImages if strict, at the first that cannot.
+        """
+        found = (place for place in np.asarray(places) if self._read_all(np.array([place])))
+        return np.array(list(islice(found, count)), dtype=np.int64)
+
     def refuse_if_all_are_broken(self) -> None:
         """Raise BadImages if every image has been tried and none can be read."""
         broken = self.broken

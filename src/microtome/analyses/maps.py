@@ -170,7 +170,7 @@ class Maps(Analysis):
         where = {layer: stages(specimen.sites, layer) for layer in specimen.reading()}
         shown = {k: found for k, found in where.items() if np.prod(specimen.sites[found.after].extent) > 1}
         count = min(self.samples or SAMPLES[specimen.effort], len(images))
-        places = np.sort(np.argsort(images.hashes, kind="stable")[:count])
+        places = np.sort(images.readable(np.argsort(images.hashes, kind="stable"), count))
         stimuli = SHOWN[specimen.effort] if shown else ()
         answers = yield Pass(_wishes(specimen, where, shown, tuple(int(place) for place in places)))
         on_stimuli: list[ByLayer] = []

@@ -43,14 +43,18 @@ def train(
         "weight_decay": weight_decay, "schedule": schedule, "shift": shift, "flip": flip, "seed": seed,
     }  # fmt: skip
     recipe = dataclasses.replace(recipe_of(model), **{name: value for name, value in said.items() if value is not None})
-    typer.echo(f"Recipe: {recipe}")
-    made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=progress_on(quiet))
+    progress = progress_on(quiet or json_)
+    progress.say(f"recipe: {recipe}")
+    made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=progress, strict=strict,
+                     download=download, decoders=decoders)  # fmt: skip
     low, high = made.interval
     if json_:
         print_json({"weights": str(out), "accuracy": made.accuracy, "interval": [low, high],
-                     "held_out": len(made.held_out), "epoch": made.trained.best + 1, "epochs": epochs, "seed": seed,
+                     "held_out": made.tested, "broken": made.broken, "epoch": made.trained.best + 1,
+                     "epochs": recipe.epochs, "seed": seed,
                      "loss": made.trained.loss.tolist(), "validation": made.trained.validation.tolist()})  # fmt: skip
         return
-    typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {len(made.held_out):,} images not seen in training; "
+    say_broken(made.broken)
+    typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {made.tested:,} images not seen in training; "
                f"epoch {made.trained.best + 1} of {recipe.epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
