@@ -148,6 +148,10 @@ def test_a_skip_that_takes_the_tensor_behind_the_activation_is_no_news() -> None
     assert remarks(InPlace)["read_before_activation"].level == "fine"
 
 
+def test_what_is_part_of_a_closed_block_is_not_taken_for_idle() -> None:
+    assert remarks(Attends)["never_called"].sentence == "Every module is called"
+
+
 def test_a_network_that_calls_something_else_every_time_has_no_countable_rectifiers() -> None:
     class Restless(Toy):
         runs = 0

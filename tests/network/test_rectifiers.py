@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from microtome.network.rectifiers import KINDS, Rectifier, find_rectifiers, remark_rectifiers
+from microtome.network.sites import PER_CHANNEL_FUNCTIONS
 from microtome.network.witness import witness
 from toys import opened, without_weights
 
@@ -89,3 +90,7 @@ def test_the_remark_counts_modules_functions_and_rules() -> None:
 def test_where_every_rectifier_has_a_rule_all_is_fine_and_without_any_it_says_so() -> None:
     assert remark_rectifiers(rectifiers(nn.Sequential(nn.ReLU()))).level == "fine"
     assert remark_rectifiers([]).sentence == "No rectifier was found"
+
+
+def test_units_are_read_behind_every_function_that_is_called_a_rectifier() -> None:
+    assert {name for functions in KINDS.values() for name in functions} <= PER_CHANNEL_FUNCTIONS

@@ -91,7 +91,7 @@ def _before_activation(sites: Sites) -> Remark:
     found = []
     for layer in sites.layers:
         taken_by = takers.get(layer.read or layer.name, [])
-        if len(taken_by) > 1 and any(sites[name].operation in KIND_OF for name in taken_by):
+        if any(sites[name].operation in KIND_OF for name in taken_by):  # it would be read there, were it the only one
             found.append(layer.name)
     if not found:
         return Remark(name="read_before_activation", number=0,

@@ -19,7 +19,8 @@ MIXING_ACTIVATIONS = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.GL
 PER_CHANNEL_FUNCTIONS = frozenset([
     "relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "sigmoid", "tanh",
     "hardswish", "hardsigmoid", "mish", "softplus", "prelu", "rrelu", "threshold", "clamp", "clamp_", "sigmoid_",
-    "tanh_", "batch_norm", "softsign", "logsigmoid",
+    "tanh_", "batch_norm", "softsign", "logsigmoid", "_threshold", "threshold_", "clamp_min", "clamp_min_", "relu6_",
+    "hardtanh_", "leaky_relu_", "elu_", "celu_", "selu_", "rrelu_", "silu_", "mish_", "hardswish_",
 ])  # fmt: skip
 PARAMETRIC_MODULES = (nn.modules.conv._ConvNd, nn.Linear)
 PARAMETRIC_FUNCTIONS = frozenset(
