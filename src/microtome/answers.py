@@ -8,7 +8,7 @@ it from here. With a folder the answers outlive the process; without one they la
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -67,12 +67,16 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """How far one share of a pass has come: `done` of `total` images, and the state of every probe's accumulator."""
+    """How far one share of a pass has come: `done` of `total` images, and the state of every probe's accumulator.
+
+    `broken` are the images that could not be read, by id, and why.
+    """
 
     probes: tuple[str, ...]
     states: tuple[Arrays, ...]
     done: int
     total: int
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -92,15 +96,24 @@ class Answers:
         """Whether what is kept outlives this object."""
         return self.folder is not None
 
-    def known(self, group: str) -> dict[str, Arrays]:
-        """The states of all probes of a group of passes that are finished."""
+    @property
+    def anything(self) -> bool:
+        """Whether anything has been measured or worked out."""
+        return any(True for _ in self._names("passes/")) or (
+            self.folder is not None and (self.folder / "jobs").exists()
+        )
+
+    def known(self, group: str) -> tuple[dict[str, Arrays], dict[str, str]]:
+        """The states of all probes of a group of passes that are finished, and the images that could not be read."""
         found: dict[str, Arrays] = {}
+        broken: dict[str, str] = {}
         for name in self._names(f"passes/{group}-"):
             if "." not in name and "+" not in name:
                 part = self.part(name.removeprefix("passes/"))
                 if part is not None and part.whole:
                     found |= dict(zip(part.probes, part.states, strict=True))
-        return found
+                    broken |= part.broken
+        return found, broken
 
     def part(self, name: str) -> Part | None:
         """How far a pass, or a share of one, has come; None if it has not begun."""

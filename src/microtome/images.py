@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -104,6 +104,11 @@ class Images:
     def broken(self) -> dict[str, str]:
         """The images that could not be read so far, by id, and why; in the set's order."""
         return {name: self._broken[name] for name in self.ids if name in self._broken}
+
+    def remember_broken(self, broken: Mapping[str, str]) -> None:
+        """Take over which images could not be read, by id and reason, from when they were."""
+        for name, reason in broken.items():
+            self._broken.setdefault(name, reason)
 
     def _unreadable(self, name: str) -> BadImages:
         rule = "A strict look needs every image" if self.strict else "Looks leave such images out"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from .answers import Answers, Share
@@ -64,6 +65,7 @@ def holding(
         _agree(folder, before, specimen)
         if sharing and not (folder / "run.json").exists():
             _agree_on_analyses(before, settings)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     write_bytes(folder / ".microtome", b"")  # the first file: it shows whether the folder can be written
     lock = FileLock(folder / f".lock{share or ''}", blocking=False)
     try:
@@ -81,7 +83,23 @@ def holding(
         write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
         if specimen.images is not None:
             answers.keep_images(specimen.images.fingerprint, specimen.images.marks)
-        yield
+        try:
+            yield
+        except BaseException:
+            if before is None and not answers.anything:
+                _remove(folder, made)
+            raise
+
+
+def _remove(folder: Path, made: list[Path]) -> None:
+    """Leave nothing of a run behind in which nothing was found: no file of ours, and no folder that was not there."""
+    for path in (folder / "answers", folder / "results", folder / "images"):
+        rmtree(path, ignore_errors=True)
+    for name in ("plan.json", ".microtome", ".lock"):
+        (folder / name).unlink(missing_ok=True)
+    for path in made:
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
 def grown(before: Plan, specimen: Specimen, answers: Answers) -> bool:

@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,8 @@ class Walk:
 
     def states(self, probes: Mapping[str, Probe], share: Share | None) -> tuple[dict[str, Arrays], list[str]]:
         """The state of every probe by its key; or, if that cannot be had now, what is missing."""
-        states = self.answers.known(self.group)
+        states, broken = self.answers.known(self.group)
+        self.images.remember_broken(broken)
         missing = {key: probe for key, probe in probes.items() if key not in states}
         if missing:
             name = f"{self.group}-{digest(sorted(missing))}"
@@ -77,6 +77,8 @@ class Walk:
         if count is None:
             have = "; ".join(f"{len(parts)} of {count}" for count, parts in there.items()) or "none"
             return {}, [f"the pass for {self.names}: {have} shares are done"]
+        for part in there[count]:
+            self.images.remember_broken(part.broken)
         states = {}
         for key, parts in merged(there[count]).items():
             accumulator = probes[key].statistic.start()
@@ -86,7 +88,7 @@ class Walk:
                 accumulator.merge(other)
             states[key] = accumulator.state()
         total = sum(part.total for part in there[count])
-        self.answers.keep_part(name, Part(probes=tuple(states), states=tuple(states.values()), done=total, total=total))
+        self._keep(name, tuple(states), list(states.values()), total, total)
         self.answers.forget_shares(name)
         return states, []
 
@@ -95,10 +97,11 @@ class Walk:
         if share.count > 1 or not all(probe.statistic.grows for probe in probes.values()):
             return None
         for images, places in self.answers.smaller(self.images.marks).items():
-            known = self.answers.known(self._group(images))
+            known, broken = self.answers.known(self._group(images))
             if not known.keys() >= probes.keys():
                 continue
             self.progress.say(f"pass for {self.names}: {len(places):,} of {len(self.images):,} images are known")
+            self.images.remember_broken(broken)
             fresh = np.setdiff1d(np.arange(len(self.images)), places)
             part = self._measured(f"{name}+{images}", probes, share, fresh)
             states = []
@@ -109,8 +112,7 @@ class Walk:
                 more.load(added)
                 accumulator.merge(more)
                 states.append(accumulator.state())
-            whole = Part(probes=part.probes, states=tuple(states), done=len(self.images), total=len(self.images))
-            self.answers.keep_part(name, whole)
+            whole = self._keep(name, part.probes, states, len(self.images), len(self.images))
             self.answers.forget_part(f"{name}+{images}")
             return whole
         return None
@@ -120,11 +122,18 @@ class Walk:
         before = self.answers.part(f"{name}{share}")
         if before is not None and before.whole:
             return before
+        if before is not None:
+            self.images.remember_broken(before.broken)
         done = before.done if before is not None else 0
         known = dict(zip(before.probes, before.states, strict=True)) if before is not None else {}
         size = self.how.batch_size or automatic_batch(self.model.sites)
         self._say(done, len(places), size)
-        saving = _Saving(partial(self._keep, f"{name}{share}", tuple(probes), done, len(places)), self.answers.lasting)
+
+        def keep(count: int, accumulators: Sequence[Accumulator]) -> Part:
+            states = [accumulator.state() for accumulator in accumulators]
+            return self._keep(f"{name}{share}", tuple(probes), states, done + count, len(places))
+
+        saving = _Saving(keep, self.answers.lasting)
         self.measured = True
         with self.progress.bar(f"pass for {self.names}", len(places), "images", done) as show:
 
@@ -137,14 +146,10 @@ class Walk:
                 device=self.how.device, amp=self.how.amp, places=places[done:],
                 known=[known[key] for key in probes] if known else None, after=after,
             )  # fmt: skip
-        return self._keep(f"{name}{share}", tuple(probes), done, len(places), len(places) - done, accumulators)
+        return keep(len(places) - done, accumulators)
 
-    def _keep(
-        self, name: str, keys: tuple[str, ...], before: int, total: int, count: int,
-        accumulators: Sequence[Accumulator],
-    ) -> Part:  # fmt: skip
-        states = tuple(accumulator.state() for accumulator in accumulators)
-        part = Part(probes=keys, states=states, done=before + count, total=total)
+    def _keep(self, name: str, keys: tuple[str, ...], states: Sequence[Arrays], done: int, total: int) -> Part:
+        part = Part(probes=keys, states=tuple(states), done=done, total=total, broken=self.images.broken)
         self.answers.keep_part(name, part)
         return part
 

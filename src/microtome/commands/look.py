@@ -71,7 +71,7 @@ def look(
     )  # fmt: skip
     ways = Ways(
         batch_size=batch_size or None, device=device, amp=amp, decoders=decoders, download=download,
-        trust_pickle=trust_pickle, trust_run=trust_run, progress=progress_on(quiet or json_),
+        trust_pickle=trust_pickle, trust_run=trust_run, progress=progress_on(quiet),
     )  # fmt: skip
     try:
         found = run_look(asked, given, ways, out=out, shard=shard)
@@ -95,7 +95,7 @@ def merge(
     from ..workflows.look import merge as run_merge
 
     ways = Ways(device="cpu", decoders=decoders, trust_pickle=trust_pickle, trust_run=trust_run,
-                progress=progress_on(quiet or json_))  # fmt: skip
+                progress=progress_on(quiet))  # fmt: skip
     _say(run_merge(run, ways), report, json_)
 
 

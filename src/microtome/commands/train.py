@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..console import Device, Json, Quiet, print_json, progress_on
-from ..image_options import Decoders, Download, Source, Strict
+from ..image_options import Decoders, Download, Source, Strict, say_broken
 
 
 def train(
@@ -43,7 +43,7 @@ def train(
         "weight_decay": weight_decay, "schedule": schedule, "shift": shift, "flip": flip, "seed": seed,
     }  # fmt: skip
     recipe = dataclasses.replace(recipe_of(model), **{name: value for name, value in said.items() if value is not None})
-    progress = progress_on(quiet or json_)
+    progress = progress_on(quiet)
     progress.say(f"recipe: {recipe}")
     made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=progress, strict=strict,
                      download=download, decoders=decoders)  # fmt: skip
