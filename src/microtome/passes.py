@@ -17,7 +17,7 @@ from .errors import UsageError
 from .images import Images
 from .network.addresses import Address
 from .network.edits import Edit
-from .network.measure import Loss, automatic_batch, is_out_of_memory, measure
+from .network.measure import Loss, automatic_batch, measure
 from .network.open import Model
 from .network.recorder import Probe
 from .network.specimen import Specimen
@@ -178,10 +178,8 @@ class _Walk:
             self.model.module(self.model.preprocessing.normalise(pixels[:1]))  # the first pass chooses kernels
             started = time.perf_counter()
             self.model.module(self.model.preprocessing.normalise(pixels))
-        except (MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                return None  # the pass itself will halve its batch
-            raise
+        except Exception:
+            return None  # the pass itself will halve its batch, or say what is wrong with the network
         return (time.perf_counter() - started) / len(pixels)
 
 
