@@ -13,6 +13,7 @@ from microtome.errors import ModelFailed
 from microtome.network.untouched import choose_device, untouched
 from portrait import differences, portrait
 from toys import Answers, InPlace, Plain, Shared, Skip, noise, opened, seeded, seen, without_weights
+from untouched_subjects import one_thread
 
 
 class Dropping(nn.Module):
@@ -61,6 +62,12 @@ def look_at_everything(module: nn.Module, loss: bool) -> None:
     if loss:
         seen(model, images, output, loss=lambda logits, labels: logits.flatten(1).sum(1), batch_size=2)
     mt.Specimen(model=model).receptive_fields  # noqa: B018
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with one_thread():
+        yield
 
 
 MODES = [torch.enable_grad, torch.no_grad, torch.inference_mode]

@@ -1,5 +1,6 @@
 """Promise 1, network by network: the model comes back bit for bit, in every mode that the caller may be in."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_hook
@@ -52,3 +53,15 @@ def test_a_training_step_afterwards_is_the_one_without_a_look(name) -> None:
     assert list(found) == list(expected)
     assert [key for key, tensor in expected.items() if not torch.equal(found[key], tensor)] == []
     assert sum(key.endswith(".grad") and bool(tensor.any()) for key, tensor in expected.items()) > 1
+
+
+@pytest.mark.parametrize("name", ["in-place", "functional", "reused", "shared", "dictionary", "resnet20"])
+def test_what_is_found_does_not_depend_on_the_mode_of_the_caller(name) -> None:
+    module = lived_in(name)
+    expected = look(model_of(name, module)).found
+    for prepare, mode in MODES.values():
+        prepare(module)
+        with mode():
+            found = look(model_of(name, module)).found
+        assert all(np.array_equal(found["means"][site], mean) for site, mean in expected["means"].items())
+        assert all(map(np.array_equal, found["pushed"], expected["pushed"]))
