@@ -154,6 +154,15 @@ def test_inside_untouched_every_module_is_in_eval_mode_without_gradients() -> No
         assert not torch.is_inference_mode_enabled()
 
 
+def test_inside_untouched_nothing_is_computed_in_mixed_precision_whatever_the_caller_does() -> None:
+    module, image = seeded(Plain), torch.ones(2, 3, 12, 12)
+    with torch.autocast("cpu"):
+        assert module(image).dtype == torch.bfloat16
+        with untouched(module):
+            assert module(image).dtype == torch.float32
+        assert module(image).dtype == torch.bfloat16
+
+
 def test_the_device_is_the_one_that_is_wished_for_or_the_models_own() -> None:
     module = seeded(Plain)
     assert choose_device(module, "cpu") == torch.device("cpu")
