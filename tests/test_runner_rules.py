@@ -10,7 +10,7 @@ import torch
 
 import microtome as mt
 from microtome.analysis import Analysis, Jobs, Pass, Steps, at
-from microtome.errors import NotApplicable, RunFailed, UsageError
+from microtome.errors import ModelFailed, NotApplicable, RunFailed, UsageError
 from microtome.runner import Look, Outcome
 from microtome.statistics import Moments
 from sketches import Sketch, SketchResult
@@ -215,6 +215,17 @@ def test_a_look_whose_batches_do_not_fit_halves_them_and_finds_the_same(specimen
 
     specimen.model.module.forward = hungry
     np.testing.assert_allclose(Look(specimen).run([sketch("a", two_passes)]).results["a"].found["sum"], expected)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError])
+def test_a_network_that_raises_at_its_first_images_is_said_to_have_failed(specimen, error) -> None:
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        raise error("not these")
+
+    assert specimen.sites
+    specimen.model.module.forward = broken
+    with pytest.raises(ModelFailed, match=f"^The network raised {error.__name__} before its first site.*: not these"):
+        Look(specimen).run([sketch("a", two_passes)])
 
 
 @pytest.mark.parametrize("stage", ["first", "later"])

@@ -1,5 +1,6 @@
 """Small networks, image sets and a statistic that keeps everything: what many tests share."""
 
+import random
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,12 +68,64 @@ class Shared(nn.Module):
         return self.head(self.first(x).amax((2, 3)))
 
 
+class Functional(nn.Module):
+    """Bare parameters and functions: there is no module to hook, batch norm and dropout included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.head = nn.Parameter(torch.randn(4, 3, 3, 3)), nn.Parameter(torch.randn(3, 4))
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("variance", torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.batch_norm(F.conv2d(x, self.kernel), self.mean, self.variance, training=self.training)
+        x = F.dropout(F.relu(x), 0.25, self.training)
+        return F.linear(x.mean((2, 3)), self.head)
+
+
+class Reused(nn.Module):
+    """A block that is called three times, with a batch norm inside, and a dropout that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head, self.drop = nn.Conv2d(3, 4, 3), nn.Linear(4, 3), nn.Dropout(0.25)
+        self.block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.drop(self.block(self.stem(x)))
+        x = x + self.block(self.block(x))
+        return self.head(self.drop(x).mean((2, 3)))
+
+
+class Caching(nn.Module):
+    """In eval mode too it keeps tensors, counts its calls, moves a running mean, and draws numbers of every kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+        self.register_buffer("running", torch.zeros(4))
+        self.scale = torch.ones(1)  # neither parameter nor buffer
+        self.cache: Tensor | None = None
+        self.calls, self.history, self.grids = 0, list[Tensor](), dict[tuple[int, int], list[Tensor]]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        self.calls += 1
+        self.running += x.detach().mean((0, 2, 3)) * (random.random() + np.random.rand())  # noqa: NPY002
+        self.scale.data.mul_(0.5)
+        self.history.append(x)
+        self.grids.setdefault((x.shape[2], x.shape[3]), []).append(torch.ones(2))
+        self.cache = F.dropout(x, 0.5, training=True)
+        self.seen = True
+        return self.head(self.cache.relu().mean((2, 3)))
+
+
 class Answers(nn.Module):
-    """Gives its logits inside a dictionary or a tuple, and caches a tensor as some networks do."""
+    """Gives its logits inside a dictionary or a tuple."""
 
     def __init__(self, kind: type) -> None:
         super().__init__()
-        self.body, self.kind, self.cache = Plain(), kind, None
+        self.body, self.kind = Plain(), kind
 
     def forward(self, x: Tensor) -> object:
         logits = self.body(x)
@@ -157,6 +210,35 @@ def without_weights(name: str) -> nn.Module:
     module.to_empty(device="cpu")
     for tensor in module.state_dict().values():
         tensor.zero_()
+    return module.eval()
+
+
+# What lets torchvision's networks run on images of 32 pixels (Inception: 75), and spares them drawing weights.
+SMALLER = {
+    "googlenet": {"init_weights": False},
+    "inception_v3": {"init_weights": False, "aux_logits": False},
+    "vit_b_16": {"image_size": 32},
+}
+
+
+def with_random_weights(name: str) -> nn.Module:
+    """A torchvision network at a small input size, with weights that keep activations in the same order of size."""
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):  # RegNet computes its widths with tensors
+        module = models.get_model(name, **SMALLER.get(name, {}))
+        if name == "vgg11_bn":  # 28 million weights instead of 133: its last map is one pixel here
+            module.avgpool, module.classifier[0] = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 4096)
+        if name == "vit_b_16":  # four blocks of twelve: they are all alike
+            module.encoder.layers = module.encoder.layers[:4]
+    module.to_empty(device="cpu")
+    numbers = torch.Generator().manual_seed(0)
+    for tensor in module.state_dict().values():
+        if not tensor.is_floating_point():
+            tensor.zero_()
+        elif tensor.ndim > 1:
+            bound = (3 / tensor[0].numel()) ** 0.5
+            tensor.uniform_(-bound, bound, generator=numbers)
+        else:
+            tensor.uniform_(0.5, 1.5, generator=numbers)
     return module.eval()
 
 

@@ -247,7 +247,8 @@ def _describe(
         },
         "images": None if images is None else {
             "source": images.source, "count": len(images), "labelling": images.labelling, "notes": list(images.notes),
-            "class_names": list(model.class_names or images.class_names), "broken": (before.get("images") or {}).get("broken", {}) | images.broken,
+            "class_names": list(model.class_names or images.class_names),
+            "broken": (before.get("images") or {}).get("broken", {}) | images.broken,
         },
         "layers": [
             {"name": site.name, "operation": site.operation, "units": site.units, "shape": list(site.shape),

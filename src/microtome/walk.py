@@ -14,7 +14,7 @@ from .errors import UsageError
 from .images import Images
 from .network.edits import Edit
 from .network.inputs import prepare
-from .network.measure import Loss, automatic_batch, is_out_of_memory, measure
+from .network.measure import Loss, automatic_batch, measure
 from .network.open import Model
 from .network.recorder import Probe
 from .progress import Progress, duration
@@ -173,10 +173,8 @@ class Walk:
             self.model.module(prepared[:1])  # the first pass chooses kernels
             started = time.perf_counter()
             self.model.module(prepared)
-        except (MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                return None  # the pass itself will halve its batch
-            raise
+        except Exception:
+            return None  # the pass itself will halve its batch, or say what is wrong with the network
         return (time.perf_counter() - started) / len(pixels)
 
 

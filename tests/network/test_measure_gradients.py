@@ -134,6 +134,18 @@ def test_a_tensor_on_which_the_loss_does_not_depend_has_gradient_zero() -> None:
         assert gradient.shape == values.shape
 
 
+def test_a_tensor_without_a_graph_has_gradient_zero_even_where_nothing_else_is_asked_for() -> None:
+    class Detaching(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + x.detach().mean((2, 3))
+
+    model = opened(seeded(Detaching))
+    images = noise(model)
+    ((values, gradients),) = seen(model, images, "detach", loss=cross_entropy)
+    np.testing.assert_array_equal(values, prepared(model, images).numpy())
+    np.testing.assert_array_equal(gradients, np.zeros_like(values))
+
+
 @pytest.mark.parametrize("factor", [0.0, 3.0])
 def test_gradients_under_an_edit_are_those_of_the_edited_network(factor) -> None:
     model = opened(seeded(InPlace))

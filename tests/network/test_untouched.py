@@ -1,9 +1,7 @@
 """The model comes back as it was, bit for bit, whatever happened to it."""
 
-import copy
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +11,9 @@ from torch import Tensor, nn
 import microtome as mt
 from microtome.errors import ModelFailed
 from microtome.network.untouched import choose_device, untouched
+from portrait import differences, portrait
 from toys import Answers, InPlace, Plain, Shared, Skip, noise, opened, seeded, seen, without_weights
+from untouched_subjects import one_thread
 
 
 class Dropping(nn.Module):
@@ -54,34 +54,6 @@ def unsettled(module: nn.Module) -> nn.Module:
     return module
 
 
-def portrait(module: nn.Module) -> dict[str, Any]:
-    """Everything about a module and the random state that could have changed."""
-    found: dict[str, Any] = {"random": torch.get_rng_state().clone()}
-    for path, part in module.named_modules():
-        for name, value in vars(part).items():
-            kept = list(value.items()) if "hooks" in name else value
-            found[f"{path}|{name}"] = copy.copy(kept) if isinstance(kept, (dict, list, set)) else kept
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        found[f"{name}:bits"] = tensor.detach().clone()
-        found[f"{name}:who"] = (id(tensor), tensor.requires_grad, tensor._version, tensor.data_ptr())
-        found[f"{name}:grad"] = None if tensor.grad is None else (id(tensor.grad), tensor.grad.clone())
-    return found
-
-
-def assert_same(before: dict[str, Any], after: dict[str, Any]) -> None:
-    assert list(before) == list(after)
-    for name, value in before.items():
-        if isinstance(value, Tensor):
-            assert torch.equal(value, after[name]), name
-        elif isinstance(value, tuple) and value and isinstance(value[-1], Tensor):
-            assert value[0] == after[name][0], name
-            assert torch.equal(value[1], after[name][1]), name
-        elif isinstance(value, dict):
-            assert [(k, id(v)) for k, v in value.items()] == [(k, id(v)) for k, v in after[name].items()], name
-        else:
-            assert value == after[name], name
-
-
 def look_at_everything(module: nn.Module, loss: bool) -> None:
     model = opened(module, 32)
     images = noise(model, 3)
@@ -90,6 +62,12 @@ def look_at_everything(module: nn.Module, loss: bool) -> None:
     if loss:
         seen(model, images, output, loss=lambda logits, labels: logits.flatten(1).sum(1), batch_size=2)
     mt.Specimen(model=model).receptive_fields  # noqa: B018
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with one_thread():
+        yield
 
 
 MODES = [torch.enable_grad, torch.no_grad, torch.inference_mode]
@@ -107,7 +85,7 @@ def test_the_model_comes_back_bit_for_bit_in_whatever_mode_the_caller_is(name, m
         look_at_everything(module, loss=name != "densenet121")
         assert torch.is_grad_enabled() == (mode is torch.enable_grad)
         assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
-    assert_same(before, portrait(module))
+    assert differences(before, portrait(module)) == []
 
 
 @pytest.mark.parametrize("name", ["resnet20", "in-place", "shared", "tuple"])
@@ -119,7 +97,7 @@ def test_the_model_comes_back_bit_for_bit_when_something_raises_in_the_middle(na
     for options in ({"edits": [mt.Edit.silence(sites.layers[0].name, 0)], **loss}, loss):
         with pytest.raises(TypeError):
             seen(model, images, sites.output, batch_size=2, **options)
-    assert_same(before, portrait(module))
+    assert differences(before, portrait(module)) == []
 
 
 def test_the_model_comes_back_bit_for_bit_when_the_network_itself_raises() -> None:
@@ -127,7 +105,7 @@ def test_the_model_comes_back_bit_for_bit_when_the_network_itself_raises() -> No
     before = portrait(module)
     with pytest.raises(ModelFailed):
         opened(module).sites  # noqa: B018
-    assert_same(before, portrait(module))
+    assert differences(before, portrait(module)) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -153,12 +131,18 @@ def test_random_numbers_drawn_by_the_network_do_not_change_the_callers() -> None
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_tensor_that_the_network_keeps_can_be_used_in_training_afterwards() -> None:
+def test_a_tensor_that_the_network_keeps_can_be_used_in_training_during_and_after_a_look() -> None:
     module = seeded(Dropping)
+    module(torch.ones(2, 3, 4, 4))
+    kept = module.cache
     with torch.inference_mode():
+        with untouched(module):
+            module(torch.ones(2, 3, 4, 4))
+            assert not module.cache.is_inference()
         look_at_everything(module, loss=False)
-    (torch.ones(4, requires_grad=True).view(4, 1, 1) * module.cache).sum().backward()
-    assert not module.cache.is_inference()
+    assert module.cache is kept
+    kept.sum().backward()
+    assert module.conv.weight.grad.any()
 
 
 def test_inside_untouched_every_module_is_in_eval_mode_without_gradients() -> None:
@@ -168,6 +152,15 @@ def test_inside_untouched_every_module_is_in_eval_mode_without_gradients() -> No
         assert not any(part.training for part in module.modules())
         assert not torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
+
+
+def test_inside_untouched_nothing_is_computed_in_mixed_precision_whatever_the_caller_does() -> None:
+    module, image = seeded(Plain), torch.ones(2, 3, 12, 12)
+    with torch.autocast("cpu"):
+        assert module(image).dtype == torch.bfloat16
+        with untouched(module):
+            assert module(image).dtype == torch.float32
+        assert module(image).dtype == torch.bfloat16
 
 
 def test_the_device_is_the_one_that_is_wished_for_or_the_models_own() -> None:

@@ -160,7 +160,7 @@ class Recorder(Listener):
         """Feed activations and gradients of the summed losses; parameters' own gradients are never computed."""
         assert self.batch is not None
         edges = [edge for item in self.pending for edge, _ in item.edges.values()]
-        gradients = iter(torch.autograd.grad(losses.sum(), edges, allow_unused=True))
+        gradients = iter(torch.autograd.grad(losses.sum(), edges, allow_unused=True) if edges else ())
         for item in self.pending:
             found = {address: torch.zeros_like(held) for address, held in item.held.items()}
             for address, (_, channel_axis) in item.edges.items():

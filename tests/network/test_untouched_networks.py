@@ -1,0 +1,67 @@
+"""Promise 1, network by network: the model comes back bit for bit, in every mode that the caller may be in."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+
+from microtome.analyses import registry
+from microtome.analyses.filters import Filters
+from microtome.analyses.twins import Twins
+from portrait import differences, portrait
+from untouched_subjects import BUILDS, MODES, TOYS, lived_in, look, model_of, one_thread, trained
+
+SLOW = (Filters, Twins)  # minutes on wide layers, and never near the network: they see weights and answers
+SMALL = (*TOYS, "resnet20", "shufflenet_v2_x0_5")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    with one_thread():
+        yield
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_after_a_look_with_all_analyses_everything_is_as_it_was(name) -> None:
+    module = lived_in(name)
+    MODES["mixed"][0](module)
+    analyses = [cls() for cls in registry().values() if name in SMALL or cls not in SLOW]
+    global_hook = register_module_forward_hook(lambda *_: None)
+    before = portrait(module)
+    look(model_of(name, module), analyses)
+    assert differences(before, portrait(module)) == []
+    global_hook.remove()
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_in_every_mode_of_the_caller_everything_is_as_it_was(name) -> None:
+    module = lived_in(name)
+    for prepare, mode in MODES.values():
+        prepare(module)
+        with mode():
+            before = portrait(module)
+            look(model_of(name, module), count=2)
+            assert differences(before, portrait(module)) == []
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_training_step_afterwards_is_the_one_without_a_look(name) -> None:
+    expected = trained(name, lived_in(name))
+    looked_at = lived_in(name)
+    look(model_of(name, looked_at))
+    found = trained(name, looked_at)
+    assert list(found) == list(expected)
+    assert [key for key, tensor in expected.items() if not torch.equal(found[key], tensor)] == []
+    assert sum(key.endswith(".grad") and bool(tensor.any()) for key, tensor in expected.items()) > 1
+
+
+@pytest.mark.parametrize("name", ["in-place", "functional", "reused", "shared", "dictionary", "resnet20"])
+def test_what_is_found_does_not_depend_on_the_mode_of_the_caller(name) -> None:
+    module = lived_in(name)
+    expected = look(model_of(name, module)).found
+    for prepare, mode in MODES.values():
+        prepare(module)
+        with mode():
+            found = look(model_of(name, module)).found
+        assert all(np.array_equal(found["means"][site], mean) for site, mean in expected["means"].items())
+        assert all(map(np.array_equal, found["pushed"], expected["pushed"]))
