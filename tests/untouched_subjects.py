@@ -119,7 +119,8 @@ class EveryWay(Sketch):
 
 def look(model: Model, analyses: Sequence[Analysis] = (), count: int = 3) -> SketchResult:
     """Sites, receptive fields and a look, through every entrance; what `EveryWay` has found."""
-    specimen = mt.Specimen(model=model, images=noise(model, count))
+    classes = mt.Specimen(model=model).classes
+    specimen = mt.Specimen(model=model, images=noise(model, count, classes))
     assert len(specimen.receptive_fields) == len(specimen.sites)
     outcome = Look(specimen, batch_size=2, device="cpu").run([EveryWay(), *analyses])
     assert list(outcome.results) == ["every_way", *(analysis.name for analysis in analyses)]

@@ -84,7 +84,7 @@ def opened(name: str) -> tuple[nn.Module, Model]:
 @pytest.mark.parametrize("name", BUILDS)
 def test_after_an_error_of_a_statistic_at_a_site_everything_is_as_it_was(name) -> None:
     module, model = opened(name)
-    specimen = mt.Specimen(model=model, images=noise(model, 2))
+    specimen = mt.Specimen(model=model, images=noise(model, 2, mt.Specimen(model=model).classes))
     before = portrait(module)
     sites = [site.name for site in specimen.sites.values() if site.batched]
     for place, site in enumerate(sampled(sites, name in SMALL)):
