@@ -51,7 +51,7 @@ class PerImage:
     @property
     def response(self) -> np.ndarray:
         """Sum over positions of what is above zero, float64; of a rectified tensor that is the sum itself."""
-        return self._above_zero[0]
+        return self.total if self._rectified else self._above_zero[0]
 
     @cached_property
     def _above_zero(self) -> tuple[np.ndarray, np.ndarray]:
