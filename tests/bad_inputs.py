@@ -113,6 +113,91 @@ def weights_of(name: str, cut: int | None = None, key: str = "") -> Callable[[Pa
     return prepare
 
 
+def pickled(folder: Path) -> None:
+    """Weights in a file that would run code when it is read."""
+    import pickle
+
+    class Doing:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (print, ("executed",))
+
+    photos(folder)
+    (folder / "w.pt").write_bytes(pickle.dumps({"state_dict": Doing()}))
+
+
+def not_numbers(folder: Path) -> None:
+    """Weights of which one is not a number."""
+    from safetensors.torch import save_file
+
+    from microtome import open_model
+
+    photos(folder)
+    state = open_model(NETWORK).module.state_dict()
+    state["conv2.bias"][3] = float("nan")
+    save_file(state, folder / "w.safetensors")
+
+
+def arrays(**entries: object) -> Callable[[Path], None]:
+    """An archive of arrays."""
+
+    def prepare(folder: Path) -> None:
+        import numpy as np
+
+        np.savez(folder / "a.npz", **{name: np.asarray(values) for name, values in entries.items()})
+
+    return prepare
+
+
+def one_broken(folder: Path) -> None:
+    """Photos of which one cannot be read."""
+    photos(folder)
+    (folder / "photos" / "cat" / "0.png").write_bytes(b"no image")
+
+
+def all_broken(folder: Path) -> None:
+    """Photos of which none can be read."""
+    photos(folder)
+    for path in (folder / "photos").rglob("*.png"):
+        path.write_bytes(b"")
+
+
+def locked(folder: Path) -> None:
+    """A run that another process works on: its lock is held until this process ends."""
+    from filelock import FileLock
+
+    finished_run(folder)
+    HELD.append(FileLock(folder / "run" / ".lock"))
+    HELD[-1].acquire()
+
+
+HELD: list[object] = []  # a lock that nobody holds is let go
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc, self.calls = nn.Conv2d(1, 4, 3), nn.Linear(4, 10), 0
+
+    def forward(self, x):
+        {forward}
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+def make():
+    return {made}
+SIZE, MEAN, STD = 28, (0.5,), (0.5,)
+"""
+FINE, MADE = "pass", "Net()"
+SOMETIMES = "x = x.sigmoid() if x[0, 0, 0, 0] > 0 else x"
+MIDDLE = "self.calls += len(x)\n        if self.calls > 12: raise ValueError('the sensor is off')"
+
+
+def network(forward: str = FINE, made: str = MADE) -> Callable[[Path], None]:
+    """A network in a Python file, and the photos."""
+    return write("net.py", NET.format(forward=forward, made=made))
+
+
 def other_run(folder: Path) -> None:
     """A run of the network on photos of which one is gone."""
     finished_run(folder)
@@ -157,6 +242,25 @@ CASES = [
          prepare=weights_of("simpleconvnet_pruned", cut=500)),
     Case("a file of weights that claims a header of 8 exabytes", f"look {NETWORK}@w.safetensors photos",
          prepare=write("w.safetensors", (2**63 - 1).to_bytes(8, "little") + b"{}")),
+    Case("weights in a pickle", f"look {NETWORK}@w.pt photos", prepare=pickled),
+    Case("weights that are not numbers", f"look {NETWORK}@w.safetensors photos -o run --no-report --analyses filters",
+         0, not_numbers, ("run",), "note: "),
+    Case("a network without convolutions or linear layers",
+         "look file:net.py:make photos -o run -q --no-report --analyses activity", 0, network(made="nn.Flatten()"),
+         ("run",), "skipped "),
+    Case("a Python file that is not there", "look file:net.py:make photos", prepare=photos),
+    Case("a Python file without the factory", "look file:net.py:build photos", prepare=network()),
+    Case("a factory that raises", "look file:net.py:make photos", prepare=network(made="1 / 0")),
+    Case("a factory that makes no network", "look file:net.py:make photos", prepare=network(made="42")),
+    Case("a network that raises at once", "look file:net.py:make photos -q", 1, network("raise ValueError('no')")),
+    Case("a network that raises in the middle of the images",
+         "look file:net.py:make photos -q -o run --batch-size 4 --analyses activity", 1,
+         both(network(MIDDLE), lambda folder: photos(folder, 30))),
+    Case("a network that calls other layers for some images",
+         "look file:net.py:make photos -q -o run --batch-size 4 --analyses activity", 1,
+         both(network(SOMETIMES), lambda folder: photos(folder, 30)), ("run",)),
+    Case("a detector, which is no classifier", "sites torchvision:fasterrcnn_resnet50_fpn"),
+    Case("timm where it is not installed", "sites timm:resnet18"),
     Case("a site that does not exist", f"sites {NETWORK} conv4"),
     Case("a unit that does not exist", f"{LOOK} --units conv2:99", prepare=photos),
     Case("an analysis that does not exist", f"look {NETWORK} photos --analyses activty", prepare=photos),
@@ -169,6 +273,18 @@ CASES = [
     Case("a folder without images", f"look {NETWORK} notes", prepare=write("notes/readme.txt", "no image")),
     Case("a scheme for images that does not exist", f"look {NETWORK} minst:data"),
     Case("MNIST where there is none", f"look {NETWORK} mnist:data"),
+    Case("CIFAR-10 where there is none", f"look {NETWORK} cifar10:data"),
+    Case("an archive that is not there", f"look {NETWORK} npz:a.npz"),
+    Case("an archive without images", f"look {NETWORK} npz:a.npz", prepare=arrays(pictures=[[1.0]])),
+    Case("an archive of pickled objects", f"look {NETWORK} npz:a.npz", prepare=arrays(images=[{}, None])),
+    Case("prepared images of another size", f"look {NETWORK} npz:a.npz", prepare=arrays(images=[[[[0.5] * 9] * 9]])),
+    Case("labels for some of the images only", f"look {NETWORK} npz:a.npz",
+         prepare=arrays(images=[[[[0.5] * 28] * 28]] * 3, labels=[1])),
+    Case("an image that cannot be read", f"{LOOK.replace('filters', 'activity')} --no-report", 0, one_broken, ("run",),
+         "skipped "),
+    Case("an image that cannot be read, with --strict", f"{LOOK.replace('filters', 'activity')} --strict",
+         prepare=one_broken),
+    Case("images of which none can be read", LOOK.replace("filters", "activity"), prepare=all_broken),
     Case("no images at all", f"look {NETWORK}"),
     Case("a limit below one", f"look {NETWORK} photos --limit -3", prepare=photos),
     Case("a class map that is no JSON", f"look {NETWORK} photos --classes map.json",
@@ -185,6 +301,7 @@ CASES = [
     Case("a folder that cannot be written", LOOK.replace("-o run", "-o file/run"), 1, write("file", "not a folder")),
     Case("a run of other images", LOOK, prepare=other_run),
     Case("a run of another network", LOOK.replace(NETWORK, "zoo:simpleconvnet"), prepare=finished_run),
+    Case("a run that another process works on", LOOK, prepare=locked),
     Case("a run of a newer version", "report run", prepare=change_json("run.json", format=99)),
     Case("a plan of a newer version", LOOK, prepare=change_json("plan.json", format=99)),
     Case("a folder that is no run", "report photos", prepare=photos),
@@ -194,6 +311,14 @@ CASES = [
     Case("a run with a symbolic link", "report run", prepare=linked),
     Case("a run whose result was cut short", "report run", prepare=emptied_result),
     Case("going on with a run that a program began", "look run", prepare=forgetful),
+    Case("going on with a run that names Python files", "look run",
+         prepare=both(network(), lambda folder: typed(LOOK.replace(NETWORK, "file:net.py:make"), folder))),
+    Case("a picture that is not there", f"explain {NETWORK} photo.png --maps conv2"),
+    Case("a stimulus that there is not", f"explain {NETWORK} stimulus:lnie:45 --maps conv2"),
+    Case("explaining nothing", f"explain {NETWORK} stimulus:line:45"),
+    Case("exporting what is no run", "export photos", prepare=photos),
+    Case("exporting in a format that there is not", "export run --format xlsx", prepare=finished_run),
+    Case("exporting into a folder that holds something else", "export run -o photos", prepare=finished_run),
     Case("a shard that there is not", f"{LOOK} --shard 4/4", prepare=photos),
     Case("a shard by the environment where it says nothing", f"{LOOK} --shard auto", prepare=photos),
     Case("putting together what has not been measured", "merge run", 0,

@@ -87,6 +87,6 @@ def _build(factory: Any, what: str) -> nn.Module:
         raise BadModel(f"{what} raised {type(error).__name__}: {error}", "A factory is called without arguments",
                        "Call it yourself to see the error in place") from error  # fmt: skip
     if not isinstance(made, nn.Module):
-        raise BadModel(f"{what} gave a {type(made).__name__}", "A factory gives a torch.nn.Module",
+        raise BadModel(f"{what} gave something of type {type(made).__name__}", "A factory gives a torch.nn.Module",
                        "Return the network itself")  # fmt: skip
     return made.eval()
