@@ -93,7 +93,8 @@ def test_the_files_beside_it_can_be_imported_and_the_search_path_is_as_before(tm
     [
         ("fails", "fails of net.py raised ValueError: no luck", "A factory is called without arguments",
          "Call it yourself to see the error in place"),
-        ("text", "text of net.py gave something of type str", "A factory gives a torch.nn.Module", "Return the network itself"),
+        ("text", "text of net.py gave something of type str", "A factory gives a torch.nn.Module",
+         "Return the network itself"),
     ],
 )  # fmt: skip
 def test_a_factory_that_gives_no_network_is_refused(net: Path, factory, given, allowed, next_step) -> None:
