@@ -16,7 +16,7 @@ from microtome.errors import UnknownName
 from microtome.image_sources import open_images
 from microtome.network.open import Model
 from microtome.runner import Look
-from microtome.statistics import Moments
+from microtome.statistics import Histogram, Moments, Rows
 from microtome.statistics.statistic import Accumulator, Batch
 from sketches import Sketch, SketchResult
 from toys import Plain, noise, opened, prepared, seeded
@@ -135,3 +135,24 @@ def test_other_models_of_a_specimen_are_measured_in_eval_mode_and_come_back_as_t
     assert torch.equal(other.module.bn.running_mean, mean)
     with pytest.raises(UnknownName, match="Model 'twcie' does not exist.*There are: twice.*Did you mean 'twice'"):
         Look(specimen).run([asking("there", **sites, model="twcie")])
+
+
+def test_statistics_that_read_the_same_state_are_measured_once_and_each_reads_it_in_its_own_way(
+    digits, counting
+) -> None:
+    statistics = (Histogram(positions=8), Rows(what="positions", positions=8), Histogram(bins=5, positions=8))
+
+    @dataclass(frozen=True, kw_only=True)
+    class Reading(Sketch):
+        name = "reading"
+
+        def steps(self, specimen: mt.Specimen) -> Steps:
+            answers = yield Pass({str(place): at("conv2", statistic) for place, statistic in enumerate(statistics)})
+            return SketchResult(found=answers)
+
+    found = Look(digits, batch_size=20).run([Reading()]).results["reading"].found
+    assert counting.updates == 1
+    assert found["1"].values.shape == (20, 64, 8)
+    assert (found["0"].counts.shape, found["2"].counts.shape) == ((64, 24), (64, 5))
+    assert (found["0"].counts.sum(1) == 160).all() and (found["2"].counts.sum(1) == 160).all()
+    np.testing.assert_array_equal(found["0"].high, found["1"].values.max((0, 2)))

@@ -46,8 +46,7 @@ class Passes:
             self.walked += walk.measured
             missing += still
             if not still:
-                computed = {probe: _computed(probe, states[probe.key]) for probe in probes}
-                answers |= {name: _arrange(requests[name], wanted[name], computed) for name in names}
+                answers |= {name: _arrange(requests[name], wanted[name], states) for name in names}
             for name in names:
                 self.seconds[name] = self.seconds.get(name, 0.0) + (time.perf_counter() - started) / len(names)
         return answers, missing
@@ -67,12 +66,6 @@ class Passes:
 Place = tuple[str, str]  # name of the measure, label of the site
 
 
-def _computed(probe: Probe, state: Arrays) -> Any:
-    accumulator = probe.statistic.start()
-    accumulator.load(state)
-    return accumulator.compute()
-
-
 def _probes(request: Pass, model: Model) -> dict[Place, Probe]:
     """Every statistic that a pass asks for, with its addresses resolved."""
     resolve: Callable[[str], Address] = model.sites.address
@@ -83,10 +76,16 @@ def _probes(request: Pass, model: Model) -> dict[Place, Probe]:
     return probes
 
 
-def _arrange(request: Pass, wanted: Mapping[Place, Probe], computed: Mapping[Probe, Any]) -> dict[str, Any]:
+def _arrange(request: Pass, wanted: Mapping[Place, Probe], states: Mapping[str, Arrays]) -> dict[str, Any]:
     """The answers to one pass, in the shape in which it was asked."""
     answers: dict[str, Any] = {}
     for name, wish in request.measures.items():
-        by_label = {label: computed[wanted[name, label]] for label in wish.where}
+        by_label = {label: _computed(wanted[name, label], states) for label in wish.where}
         answers[name] = by_label[""] if wish.single else by_label
     return answers
+
+
+def _computed(probe: Probe, states: Mapping[str, Arrays]) -> Any:
+    accumulator = probe.statistic.start()
+    accumulator.load(states[probe.key])
+    return accumulator.compute()

@@ -1,5 +1,7 @@
 """What the doctor says about the build of a network: each toy has one thing planted in it."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -153,13 +155,12 @@ def test_what_is_part_of_a_closed_block_is_not_taken_for_idle() -> None:
 
 
 def test_a_network_that_calls_something_else_every_time_has_no_countable_rectifiers() -> None:
-    class Restless(Toy):
-        runs = 0
+    odd = itertools.cycle((True, False))  # outside of the network, which is put back after every run
 
+    class Restless(Toy):
         def forward(self, x: Tensor) -> Tensor:
-            self.runs += 1
             x = self.conv(x)
-            return self.head((F.relu(x) if self.runs % 2 else x.sin()).mean((2, 3)))
+            return self.head((F.relu(x) if next(odd) else x.sin()).mean((2, 3)))
 
     found = remarks(Restless)
     assert found["rectifiers"].sentence == "Rectifiers cannot be counted: every run calls something else"

@@ -1,5 +1,7 @@
 """Out of memory a pass starts again with half the batch; the answer is the same."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -21,14 +23,19 @@ ERRORS = [
 
 
 class Hungry(nn.Module):
-    """Raises for batches of more than `most` images, in the middle of the network."""
+    """Raises for batches of more than `most` images, in the middle of the network.
+
+    The sizes of batches are written down outside of it: the network itself comes back as it was.
+    """
+
+    sizes: ClassVar[list[int]] = []
 
     def __init__(self, most: int, error: BaseException) -> None:
         super().__init__()
-        self.body, self.most, self.error, self.sizes = Plain(), most, error, []
+        self.body, self.most, self.error = Plain(), most, error
 
     def forward(self, x: Tensor) -> Tensor:
-        self.sizes.append(len(x))
+        Hungry.sizes.append(len(x))
         x = self.body.act(self.body.conv1(x))
         if len(x) > self.most:
             raise self.error
@@ -45,9 +52,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_answer_stays(error) -> None
     model, module = hungry(99, error)
     images = noise(model)
     expected = seen(model, images, "body.conv1", "amax", batch_size=10)
-    module.most, module.sizes = 4, []
+    module.most, Hungry.sizes = 4, []
     found = seen(model, images, "body.conv1", "amax", batch_size=10)
-    assert module.sizes == [10, 5, 3, 3, 3, 3]  # the last batch, of one image, is filled up
+    assert Hungry.sizes == [10, 5, 3, 3, 3, 3]  # the last batch, of one image, is filled up
     for (values,), (known,) in zip(found, expected, strict=True):
         np.testing.assert_allclose(values, known, atol=1e-6)
 
@@ -61,10 +68,10 @@ def test_no_image_is_counted_twice_when_memory_runs_out_in_a_later_batch() -> No
             super().append(size)
             module.most = 0 if len(self) == 2 else 99  # the second batch fails, once
 
-    module.sizes = Filling()
+    Hungry.sizes = Filling()
     with untouched(model.module):
         (found,) = measure(model, images, [probe], batch_size=4)
-        assert list(module.sizes) == [4, 4, 2, 2, 2, 2, 2]
+        assert list(Hungry.sizes) == [4, 4, 2, 2, 2, 2, 2]
     assert found.compute().count == len(images) * 5 * 5
 
 
@@ -90,9 +97,9 @@ def test_a_small_batch_is_filled_with_copies_that_are_not_measured(count, batch_
     with torch.no_grad():
         whole = model.module.body.conv1(prepared(model, images)).numpy()
     _ = model.sites
-    module.sizes = []
+    Hungry.sizes = []
     (values,) = seen(model, images, "body.conv1", batch_size=batch_size)[0]
-    assert module.sizes == sizes
+    assert Hungry.sizes == sizes
     np.testing.assert_allclose(values, whole, atol=1e-6)
     activations, gradients = seen(model, images, "body.conv1", batch_size=batch_size, loss=lambda out, _: out.sum(1))[0]
     assert activations.shape == gradients.shape == whole.shape
@@ -101,10 +108,10 @@ def test_a_small_batch_is_filled_with_copies_that_are_not_measured(count, batch_
 def test_any_other_error_of_the_network_is_raised_at_once_with_its_place_and_images() -> None:
     model, module = hungry(99, RuntimeError("a bug of mine"))
     images, _ = noise(model), model.sites
-    module.most, module.sizes = 4, []
+    module.most, Hungry.sizes = 4, []
     with pytest.raises(ModelFailed) as caught:
         seen(model, images, "amax", batch_size=10)
-    assert module.sizes == [10]
+    assert Hungry.sizes == [10]
     assert caught.value.given == (
         "The network raised RuntimeError after body.act, on the 10 images from 'noise/0' to 'noise/9': a bug of mine"
     )

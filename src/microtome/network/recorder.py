@@ -21,7 +21,7 @@ RECTIFIERS = frozenset(("relu", "relu_", "relu6", "ReLU", "ReLU6"))  # their out
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One statistic at one site, or at a few sites together; probes that ask for the same are equal."""
+    """One statistic at one site, or at a few sites together; probes that have the same measured are equal."""
 
     addresses: tuple[Address, ...]
     statistic: Statistic
@@ -34,8 +34,8 @@ class Probe:
 
     @cached_property
     def key(self) -> str:
-        """What it is called, the same in every process."""
-        return f"{' + '.join(map(str, self.addresses))} {self.statistic.key()}"
+        """What is measured, the same in every process; statistics that read the same state share it."""
+        return f"{' + '.join(map(str, self.addresses))} {self.statistic.source.key()}"
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,12 @@ class Histogram(Statistic):
     def grows(self) -> bool:
         return True
 
+    @property
+    def source(self) -> Rows:
+        return Rows(what="positions", positions=self.positions, images=self.images)
+
     def start(self) -> RowsAccumulator:
-        return RowsAccumulator(Rows(what="positions", positions=self.positions, images=self.images), self._read)
+        return RowsAccumulator(self.source, self._read)
 
     def _read(self, rows: RowsAnswer) -> "HistogramAnswer":
         samples = rows.values.transpose(1, 0, 2).reshape(rows.values.shape[1], -1).astype(np.float64)  # (C, samples)

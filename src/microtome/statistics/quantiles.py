@@ -23,8 +23,12 @@ class Quantiles(Statistic):
     def grows(self) -> bool:
         return True
 
+    @property
+    def source(self) -> Rows:
+        return Rows(what="largest", images=self.images)
+
     def start(self) -> RowsAccumulator:
-        return RowsAccumulator(Rows(what="largest", images=self.images), self._read)
+        return RowsAccumulator(self.source, self._read)
 
     def _read(self, rows: RowsAnswer) -> "QuantilesAnswer":
         levels = 1 - (np.arange(self.k) + 0.5) / self.k

@@ -154,6 +154,11 @@ class Statistic(ABC):
         """A fresh accumulator."""
 
     @property
+    def source(self) -> "Statistic":
+        """What is measured for this one: itself, or another one whose state its accumulator reads in its own way."""
+        return self
+
+    @property
     def grows(self) -> bool:
         """Whether images can be added to a set later: what is known of some does not depend on what the others are."""
         return False
