@@ -137,7 +137,7 @@ def test_a_folder_with_another_run_is_left_alone(type_, tmp_path):
     before = (tmp_path / "run" / "run.json").read_bytes()
     code, _, err = type_("look", "zoo:simpleconvnet", "digits", "--limit", 30, "-o", tmp_path / "run", "-q")
     assert code == 2
-    assert "holds a run with other images. A run has one model and one image set. Choose another folder" in err
+    assert "holds a run of other images. A run has one model and one image set. Choose another folder" in err
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 

@@ -91,11 +91,14 @@ def other_images(specimen: mt.Specimen) -> tuple[mt.Model, mt.Images]:
     return specimen.model, specimen.images.take(range(20))
 
 
-@pytest.mark.parametrize(("other", "what"), [(other_weights, "weights"), (other_images, "images")])
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [(other_weights, "of another model (weights, layers or preprocessing)"), (other_images, "of other images")],
+)
 def test_a_run_of_something_else_is_refused_and_left_alone(run, specimen, other, what) -> None:
     before = files(run.folder)
     error = refused(lambda: mt.look(*other(specimen), out=run.folder, analyses=["filters"]))
-    assert error.given == f"Folder {str(run.folder)!r} holds a run with other {what}"
+    assert error.given == f"Folder {str(run.folder)!r} holds a run {what}"
     assert error.allowed == "A run has one model and one image set"
     assert error.next_step == "Choose another folder with -o, or remove this one"
     assert files(run.folder) == before

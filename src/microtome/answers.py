@@ -78,6 +78,13 @@ class Part:
     total: int
     broken: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """It is read from a folder: nothing else than what it says."""
+        if not (isinstance(self.probes, tuple) and isinstance(self.states, tuple) and isinstance(self.broken, Mapping)):
+            raise TypeError("its entries have other types")
+        if len(self.probes) != len(self.states) or not all(isinstance(state, Mapping) for state in self.states):
+            raise TypeError("it has not one state a probe")
+
     @property
     def whole(self) -> bool:
         """Whether there is nothing left to do."""
@@ -90,11 +97,18 @@ class Answers:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._memory: dict[str, dict[str, Any]] = {}
+        self._nameless: list[Any] = []
 
     @property
     def lasting(self) -> bool:
         """Whether what is kept outlives this object."""
         return self.folder is not None
+
+    def number(self, nameless: Any) -> int:
+        """A number for what has no name; it stays alive as long as these answers, so that no other takes its place."""
+        if not any(each is nameless for each in self._nameless):
+            self._nameless.append(nameless)
+        return next(place for place, each in enumerate(self._nameless) if each is nameless)
 
     @property
     def anything(self) -> bool:
@@ -146,7 +160,10 @@ class Answers:
         where = {mark: place for place, mark in enumerate(marks)}
         found = {}
         for name in self._names("images/"):
-            places = np.array([where.get(mark, -1) for mark in (self._read(name) or {})["marks"].tolist()], dtype=int)
+            known = (self._read(name) or {}).get("marks")
+            if not isinstance(known, np.ndarray):
+                continue  # it helps nobody, and harms nobody
+            places = np.array([where.get(mark, -1) for mark in known.tolist()], dtype=int)
             if 0 < len(places) < len(marks) and places.min() >= 0 and (np.diff(places) > 0).all():
                 found[name.removeprefix("images/")] = places
         return dict(sorted(found.items(), key=lambda item: -len(item[1])))

@@ -22,9 +22,9 @@ from .images import DECODERS, Images
 from .network.measure import automatic_batch
 from .network.open import Model, open_model
 from .network.specimen import Effort, Specimen
-from .plan import grown, holding, read_plan
+from .plan import finishing, holding, read_plan, shares_at_work
 from .progress import Progress
-from .run import Run, write_run
+from .run import Run, fingerprints, read_description, write_run
 from .runner import EVERYTHING, Look
 
 
@@ -152,9 +152,7 @@ def _work(
         _with_settings(cls, given.get(cls.name, {})) for cls in choose(options.get("analyses", ["all"]), available)
     ]
     answers = Answers(folder / "answers")
-    if before is not None and grown(before, specimen, answers):  # what is there speaks of the fewer images
-        there = {analysis.name for analysis in chosen}
-        chosen += [_as_before(name, key, available) for name, key in before.settings.items() if name not in there]
+    chosen += _of_fewer_images(folder, specimen, {analysis.name for analysis in chosen}, available)
     looking = Look(specimen, batch_size=options.get("batch_size"), device=options.get("device", "auto"),
                    amp=options.get("amp", False), answers=answers,
                    progress=options.get("progress"))  # fmt: skip
@@ -172,9 +170,21 @@ def _work(
             "settings": settings,
             "command": shlex.join(["microtome", *sys.argv[1:]]) if Path(sys.argv[0]).name == "microtome" else "",
         }
-        run = write_run(folder, specimen, outcome, available, how)
-        looking.answers.forget_unfinished()
+        with finishing(folder, share):
+            run = write_run(folder, specimen, outcome, available, how)
+            if not shares_at_work(folder):
+                looking.answers.forget_unfinished()
         return run
+
+
+def _of_fewer_images(folder: Path, specimen: Specimen, chosen: set[str], available: Registry) -> list[Analysis]:
+    """The analyses of a finished run that must be found again, because the set of images has grown since."""
+    if not (folder / "run.json").exists():
+        return []
+    there = read_description(folder / "run.json")
+    if there["fingerprints"] == fingerprints(specimen):
+        return []
+    return [_as_before(name, key, available) for name, key in there["settings"].items() if name not in chosen]
 
 
 def _as_before(name: str, key: str, available: Registry) -> Analysis:

@@ -1,5 +1,6 @@
 """Folders of images, and lists of image files."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from .image_labels import map_labels, read_labels
 from .image_opening import Opening
 from .images import Images
 from .pictures import read_picture
+
+MARKED_BYTES = 4096  # at either end
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
 PARTS = frozenset(("train", "test", "val", "valid", "validation"))  # names of a data set's parts
@@ -41,7 +44,7 @@ def open_folder(folder: Path, opening: Opening) -> Images:
     return Images(
         source=_short(folder), ids=tuple(names), labels=labels, class_names=opening.class_names or folders,
         shape=opening.preprocessing.shape, read=lambda place: read_picture(files[place], opening.preprocessing),
-        mark=lambda place: _size(files[place]), labelling=labelling, strict=opening.strict, decoders=opening.decoders,
+        mark=lambda place: _mark(files[place]), labelling=labelling, strict=opening.strict, decoders=opening.decoders,
     )  # fmt: skip
 
 
@@ -53,7 +56,7 @@ def open_files(paths: Sequence[str | Path], opening: Opening, numbers: np.ndarra
         source=_short(common), ids=tuple(path.relative_to(common).as_posix() for path in files),
         labels=np.full(len(files), -1) if numbers is None else numbers, class_names=(),
         shape=opening.preprocessing.shape, read=lambda place: read_picture(files[place], opening.preprocessing),
-        mark=lambda place: _size(files[place]), labelling="no labels: a list of files",
+        mark=lambda place: _mark(files[place]), labelling="no labels: a list of files",
     ))  # fmt: skip
 
 
@@ -62,8 +65,17 @@ def _is_file(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def _size(path: Path) -> bytes:
-    return str(path.stat().st_size).encode() if path.is_file() else b"none"
+def _mark(path: Path) -> bytes:
+    """Size, beginning and end of a file: enough to notice that it is another one, without reading all of it."""
+    if not path.is_file():
+        return b"none"
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        content = file.read(MARKED_BYTES)
+        file.seek(max(0, size - MARKED_BYTES))
+        content += file.read(MARKED_BYTES)
+    return str(size).encode() + hashlib.blake2b(content, digest_size=8).digest()
 
 
 def _short(folder: Path) -> str:

@@ -17,7 +17,9 @@ SOURCES = "A folder, digits, mnist:DIR, fashionmnist:DIR, cifar10:DIR, npz:FILE,
 Source = Annotated[str, typer.Argument(help=SOURCES)]
 Split = Annotated[Literal["train", "test"], typer.Option(help="Which part of mnist:, fashionmnist:, cifar10:.")]
 Classes = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse images that cannot be read, instead of skipping them.")]
+Strict = Annotated[
+    bool, typer.Option("--strict/--no-strict", help="Refuse images that cannot be read, instead of skipping them.")
+]
 Download = Annotated[bool, typer.Option("--download", help="Let torchvision fetch mnist:, fashionmnist:, cifar10:.")]
 Decoders = Annotated[int, typer.Option(help="Threads that decode images while the network works.")]
 

@@ -106,9 +106,14 @@ class Images:
         return {name: self._broken[name] for name in self.ids if name in self._broken}
 
     def remember_broken(self, broken: Mapping[str, str]) -> None:
-        """Take over which images could not be read, by id and reason, from when they were."""
+        """Take over which images could not be read, by id and reason, from when they were.
+
+        Raises: BadImages if strict.
+        """
         for name, reason in broken.items():
             self._broken.setdefault(name, reason)
+        if self.strict and self.broken:
+            raise self._unreadable(next(iter(self.broken)))
 
     def _unreadable(self, name: str) -> BadImages:
         rule = "A strict look needs every image" if self.strict else "Looks leave such images out"

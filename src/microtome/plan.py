@@ -4,7 +4,7 @@ It keeps two looks apart (another model, other images), and says how to go on: `
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -13,8 +13,10 @@ from typing import Any
 from .answers import Answers, Share
 from .errors import BadRun, UsageError
 from .network.specimen import Specimen
-from .run import FORMAT, fingerprints, read_description
+from .run import FORMAT, fingerprints, read_description, refuse_links
 from .store import clear_left_over, write_bytes, write_json
+
+OTHER = {"weights": "of another model (weights, layers or preprocessing)", "images": "of other images"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,17 @@ class Plan:
     call: Mapping[str, Any] = field(default_factory=dict)
     units: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """It is read from a folder: nothing else than what it says."""
+        if not all(isinstance(value, Mapping) for value in (self.fingerprints, self.settings, self.call)):
+            raise TypeError("its entries are not objects")
+        if set(self.fingerprints) != {"weights", "images"}:
+            raise TypeError("its fingerprints are not those of weights and images")
+        if not all(
+            isinstance(text, str) for text in (*self.fingerprints.values(), *self.settings.values(), *self.units)
+        ):
+            raise TypeError("its entries are not texts")
+
 
 def read_plan(folder: Path) -> Plan | None:
     """The plan of a run, None if there is no run.
@@ -39,6 +52,7 @@ def read_plan(folder: Path) -> Plan | None:
             raise BadRun(f"Folder {str(folder)!r} is not empty and no run", "A run needs a folder of its own",
                          "Choose another folder with -o")  # fmt: skip
         return None
+    refuse_links(folder)
     found = read_description(folder / "plan.json")
     try:
         del found["format"]
@@ -74,7 +88,8 @@ def holding(
         raise BadRun(f"Run {folder.name} is being worked on by another process", "One process works on a run",
                      "Wait for it, or stop it") from error  # fmt: skip
     with lock:
-        if not sharing:
+        if share is not None and not sharing:
+            _wait_for_nobody(folder)
             clear_left_over(folder)
         plan = Plan(
             fingerprints=fingerprints(specimen), settings={**(before.settings if before else {}), **settings},
@@ -86,9 +101,38 @@ def holding(
         try:
             yield
         except BaseException:
-            if before is None and not answers.anything:
+            if before is None and not sharing and not answers.anything:
                 _remove(folder, made)
             raise
+
+
+@contextmanager
+def finishing(folder: Path, share: Share | None) -> Iterator[None]:
+    """Hold the whole folder while its results are written: shares that find everything done do so one by one."""
+    from filelock import FileLock
+
+    with FileLock(folder / ".lock") if share is not None and share.count > 1 else nullcontext():
+        yield
+
+
+def shares_at_work(folder: Path) -> list[str]:
+    """The shares that some process is working on right now."""
+    from filelock import FileLock, Timeout
+
+    found = []
+    for path in sorted(folder.glob(".lock.*-of-*")):
+        try:
+            FileLock(path, blocking=False).acquire().lock.release()
+        except Timeout:
+            found.append(path.name.removeprefix(".lock."))
+    return found
+
+
+def _wait_for_nobody(folder: Path) -> None:
+    at_work = shares_at_work(folder)
+    if at_work:
+        raise BadRun(f"Share {at_work[0]} of run {folder.name} is being worked on by another process",
+                     "A whole look needs the folder for itself", "Wait for it, or stop it")  # fmt: skip
 
 
 def _remove(folder: Path, made: list[Path]) -> None:
@@ -113,8 +157,8 @@ def grown(before: Plan, specimen: Specimen, answers: Answers) -> bool:
 def _agree(folder: Path, before: Plan, specimen: Specimen) -> None:
     here = fingerprints(specimen)
     if before.fingerprints != here:
-        what = " and ".join(name for name in here if here[name] != before.fingerprints.get(name))
-        raise BadRun(f"Folder {str(folder)!r} holds a run with other {what}", "A run has one model and one image set",
+        what = " and ".join(OTHER[name] for name in here if here[name] != before.fingerprints.get(name))
+        raise BadRun(f"Folder {str(folder)!r} holds a run {what}", "A run has one model and one image set",
                      "Choose another folder with -o, or remove this one")  # fmt: skip
 
 

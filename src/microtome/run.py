@@ -120,11 +120,19 @@ def open_run(folder: str | Path, plugins: Iterable[Path] = ()) -> Run:
     """
     run = Run(Path(folder), registry(plugins))
     _ = run.info
-    links = [path for path in run.folder.rglob("*") if path.is_symlink()]
-    if links:
-        raise BadRun(f"Run {run.folder.name} holds a link, {links[0].relative_to(run.folder)}",
-                     "A run is self-contained", "Do not trust this run, or copy what the link points to")  # fmt: skip
+    refuse_links(run.folder)
     return run
+
+
+def refuse_links(folder: Path) -> None:
+    """Make sure that nothing in a run's folder leads out of it.
+
+    Raises: BadRun.
+    """
+    links = [path for path in folder.rglob("*") if path.is_symlink()]
+    if links:
+        raise BadRun(f"Run {folder.name} holds a link, {links[0].relative_to(folder)}",
+                     "A run is self-contained", "Do not trust this run, or copy what the link points to")  # fmt: skip
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -156,6 +164,8 @@ def read_description(path: Path) -> dict[str, Any]:
 def write_run(folder: Path, specimen: Specimen, outcome: "Outcome", analyses: Registry, how: Mapping[str, Any]) -> Run:
     """Add results to a run, or begin one; run.json is written last, and then what it no longer names is removed."""
     before = read_description(folder / "run.json") if (folder / "run.json").exists() else {}
+    if before.get("fingerprints") != fingerprints(specimen):
+        before = {}  # what is there speaks of fewer images
     files: dict[str, str] = dict(before.get("files", {}))
     for name, result in outcome.results.items():
         content = tree_bytes(result.to_state())
@@ -206,8 +216,8 @@ def _remove_unnamed(folder: Path, files: Mapping[str, str], index: str | None) -
     if index is not None:
         named |= {index, *json.loads((folder / "images" / index).read_text())["sheets"]}
     for path in [*(folder / "results").glob("*"), *(folder / "images").glob("*")]:
-        if path.name not in named:
-            path.unlink()
+        if path.is_file() and not path.name.startswith(".") and path.name not in named:
+            path.unlink(missing_ok=True)
 
 
 def _hash(content: bytes) -> str:

@@ -56,9 +56,8 @@ class Look:
     ) -> None:
         self.specimen = specimen
         self.device = choose_device(specimen.model.module, device)
-        if amp and self.device.type == "cpu":
-            raise UsageError("Mixed precision was asked for on a CPU", "It pays on a GPU alone", "Leave --amp out")
         self.answers = answers or Answers()
+        self._amp = amp
         progress = progress or Silent()
         how = How(device=self.device, batch_size=batch_size, amp=amp)
         self._passes = Passes(specimen, self.answers, how, progress)
@@ -71,6 +70,8 @@ class Look:
         With a share of several, one stage is served in part and the rest is left to others; with None nothing is
         measured at all, only what the shares have found is put together.
         """
+        if self._amp and self.device.type == "cpu" and share is not None:
+            raise UsageError("Mixed precision was asked for on a CPU", "It pays on a GPU alone", "Leave --amp out")
         waiting = {analysis.name: Replay(analysis) for analysis in analyses}
         _check_requirements(analyses)
         self._analyses = {analysis.name: analysis for analysis in analyses}

@@ -4,7 +4,7 @@ The arrays are the file's tensors, all the rest is JSON in its metadata: one fil
 """
 
 import json
-import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises: RunFailed if the disk is full or the folder cannot be written.
     """
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    waiting = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -46,7 +46,7 @@ class Walk:
         self.model, self.images, self.edits, self.loss, self.names = model, images, edits, loss, names
         self.answers, self.how, self.progress = answers, how, progress
         self.measured = False
-        self._under = [dataclasses.asdict(edit) for edit in edits], _name(loss, answers.lasting), how.amp
+        self._under = [dataclasses.asdict(edit) for edit in edits], _name(loss, answers), how.amp
         self.group = self._group(images.fingerprint)
 
     def _group(self, images: str) -> str:
@@ -202,7 +202,7 @@ class _Saving:
         self.cost = self.saved - started
 
 
-def _name(loss: Loss | None, lasting: bool) -> str:
+def _name(loss: Loss | None, answers: Answers) -> str:
     """What a loss is called from one process to the next.
 
     Raises: UsageError if that cannot be said and answers are to last.
@@ -210,10 +210,10 @@ def _name(loss: Loss | None, lasting: bool) -> str:
     if loss is None:
         return ""
     name = getattr(loss, "__qualname__", "<unknown>")
-    if "<" not in name:
+    if "<" not in name and not hasattr(loss, "__self__"):
         return f"{loss.__module__}.{name}"
-    if not lasting:
-        return f"{name} {id(loss)}"
+    if not answers.lasting:
+        return f"{name} {answers.number(loss)}"
     raise UsageError(
         f"A pass was asked for under the loss {name}, which has no name of its own",
         "Answers are kept by name, so a loss is a function at the top level of a module",

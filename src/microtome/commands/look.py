@@ -67,10 +67,10 @@ def look(
     asked = Call(
         model=model, images=images, analyses=analyses, set=tuple(set_ or ()), plugin=tuple(map(str, plugin or ())),
         effort=effort, classes=str(classes) if classes else None, split=split, strict=strict, limit=limit, seed=seed,
-        units=tuple(units or ()),
+        amp=amp, units=tuple(units or ()),
     )  # fmt: skip
     ways = Ways(
-        batch_size=batch_size or None, device=device, amp=amp, decoders=decoders, download=download,
+        batch_size=batch_size or None, device=device, decoders=decoders, download=download,
         trust_pickle=trust_pickle, trust_run=trust_run, progress=progress_on(quiet),
     )  # fmt: skip
     try:

@@ -46,10 +46,15 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of every parameter and buffer."""
-        digest = hashlib.blake2b(digest_size=8)
+        """A short hash of everything that decides what is measured: parameters and buffers, layers, preprocessing."""
+        digest = hashlib.blake2b(repr(self.preprocessing).encode(), digest_size=8)
+        for site in self.sites.values():
+            digest.update(f"{site.name} {site.operation} {site.shape} {site.inputs}".encode())
+        for name, tensor in self.module.named_buffers():  # those that are kept in no state_dict too
+            digest.update(f"{name} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         for name, tensor in self.module.state_dict().items():
-            digest.update(name.encode())
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 

@@ -35,7 +35,8 @@ class Probe:
     @cached_property
     def key(self) -> str:
         """What is measured, the same in every process; statistics that read the same state share it."""
-        return f"{' + '.join(map(str, self.addresses))} {self.statistic.source.key()}"
+        source = self.statistic.source
+        return f"{' + '.join(map(str, self.addresses))} {type(source).__module__}.{source.key()}"
 
 
 @dataclass(frozen=True)

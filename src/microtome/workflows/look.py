@@ -36,6 +36,7 @@ class Call:
     strict: bool = False
     limit: int = 0
     seed: int = 0
+    amp: bool = False
     units: tuple[str, ...] = ()
 
 
@@ -45,7 +46,6 @@ class Ways:
 
     batch_size: int | None = None
     device: str = "auto"
-    amp: bool = False
     decoders: int = DECODERS
     download: bool = False
     trust_pickle: bool = False
@@ -97,7 +97,13 @@ def _kept(folder: Path, trusted: bool) -> Call:
         name: tuple(value) if isinstance(value, list) else value for name, value in plan.call.items()
     }
     try:
+        if not all(isinstance(value, (str, int, tuple, type(None))) for value in known.values()):
+            raise TypeError("its entries are not texts and numbers")
+        if not all(isinstance(text, str) for value in known.values() if isinstance(value, tuple) for text in value):
+            raise TypeError("its entries are not texts")
         call = Call(**known)
+        if not (isinstance(call.analyses, str) and isinstance(call.limit, int) and isinstance(call.seed, int)):
+            raise TypeError("its analyses are no text, or its numbers are none")
         files = [*call.plugin, *(text for text in (call.model, call.images or "") if text.startswith("file:"))]
     except (TypeError, AttributeError) as error:
         raise BadRun(f"The plan of run {folder.name} cannot be read ({error})",
@@ -122,7 +128,7 @@ def _options(asked: Call, ways: Ways) -> Options:
     return Options(
         analyses=asked.analyses.split(","), settings=_settings(asked.set), plugins=[Path(p) for p in asked.plugin],
         effort=asked.effort, seed=asked.seed, units=asked.units, call=dataclasses.asdict(asked),
-        batch_size=ways.batch_size, device=ways.device, amp=ways.amp, progress=ways.progress,
+        batch_size=ways.batch_size, device=ways.device, amp=asked.amp, progress=ways.progress,
     )  # fmt: skip
 
 
