@@ -211,6 +211,19 @@ def emptied_result(folder: Path) -> None:
     result.write_bytes(result.read_bytes()[:100])
 
 
+def misshapen(folder: Path) -> None:
+    """A run whose result holds arrays of other shapes."""
+    import numpy as np
+
+    from microtome.store import read_tree, write_tree
+
+    finished_run(folder)
+    (result,) = (folder / "run" / "results").iterdir()
+    stem = result.with_suffix("")
+    tree = read_tree(stem)
+    write_tree(stem, {name: np.zeros(3) if isinstance(value, dict) else value for name, value in tree.items()})
+
+
 def linked(folder: Path) -> None:
     """A run with a link in it."""
     finished_run(folder)
@@ -310,6 +323,8 @@ CASES = [
          prepare=change_json("run.json", files={"filters": "../../secret"})),
     Case("a run with a symbolic link", "report run", prepare=linked),
     Case("a run whose result was cut short", "report run", prepare=emptied_result),
+    Case("a run whose result has other shapes", "report run", prepare=misshapen),
+    Case("a run whose description lacks its layers", "report run", prepare=change_json("run.json", layers=None)),
     Case("going on with a run that a program began", "look run", prepare=forgetful),
     Case("going on with a run that names Python files", "look run",
          prepare=both(network(), lambda folder: typed(LOOK.replace(NETWORK, "file:net.py:make"), folder))),

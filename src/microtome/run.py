@@ -39,6 +39,10 @@ FORMAT = 2
 SHEET_SIDE = 1024  # pixels; larger sheets are slow to decode on phones
 CRISP_SIDE = 64  # images up to this side are kept without loss
 VERSIONS = ("microtome", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
+ENTRIES = {
+    "model": dict, "images": dict | None, "layers": list, "fingerprints": dict, "analyses": list, "skipped": dict,
+    "seconds": dict, "settings": dict, "files": dict,
+}  # fmt: skip
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a file in the run's folder: no way out of it
 
 
@@ -53,7 +57,11 @@ class Run:
     def info(self) -> dict[str, Any]:
         """What stands in run.json."""
         info = read_description(self.folder / "run.json")
-        names = [*info.get("files", {}).values(), info.get("image_index") or "none"]
+        wrong = [name for name, kind in ENTRIES.items() if not isinstance(info.get(name), kind)]
+        if wrong:
+            raise BadRun(f"The run.json of run {self.folder.name} has no proper {', '.join(wrong)}",
+                         "It must be what this program wrote", "Look again")  # fmt: skip
+        names = [*info["files"].values(), info.get("image_index") or "none"]
         if not all(isinstance(name, str) and PLAIN_NAME.fullmatch(name) for name in names):
             raise BadRun(f"Run {self.folder.name} names files outside of its folder", "A run is self-contained",
                          "Do not trust this run")  # fmt: skip
@@ -88,7 +96,7 @@ class Run:
     @cached_property
     def image_index(self) -> dict[str, Any] | None:
         """Where the images lie: names of `sheets` and, by place in the set, [sheet, left, top], label and id."""
-        name = self.info["image_index"]
+        name = self.info.get("image_index")
         if name is None:
             return None
         try:

@@ -10,7 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..cards import Card, Finding
+from ..analysis import Result
+from ..cards import Card, Column, Finding
+from ..errors import BadRun
 from ..run import Run
 from ..store import write_bytes
 from .encode import encode_card, encode_column
@@ -23,18 +25,15 @@ def build_report(run: Run, out: Path) -> Path:
     """Write the pages of a run into `out` and return the path of index.html."""
     results = run.results
     layers = [layer["name"] for layer in run.info["layers"]]
-    cards = [card for result in results.values() for card in result.cards()]
-    columns = [encode_column(column, layers) for result in results.values() for column in result.columns()]
-    findings = sorted(
-        (finding for result in results.values() for finding in result.findings()), key=lambda f: -f.weight
-    )
+    cards, columns, findings = _said(run, results)
+    columns_there = [encode_column(column, layers) for column in columns]
     if out.resolve() != run.folder.resolve() and (run.folder / "images").exists():
         shutil.copytree(run.folder / "images", out / "images", dirs_exist_ok=True)
     data = out / "data"
     network = {
         "info": run.info,
         "images": run.image_index,
-        "columns": columns,
+        "columns": columns_there,
         "cards": [encode_card(card, data / f"network-{n}") for n, card in enumerate(_scoped(cards, ""))],
         "analyses": {name: run.registry[name].question for name in results},
     }
@@ -46,6 +45,27 @@ def build_report(run: Run, out: Path) -> Path:
     _write_assets(out / "assets")
     write_bytes(out / "index.html", _first_page(run, findings).encode())
     return out / "index.html"
+
+
+def _said(run: Run, results: dict[str, Result]) -> tuple[list[Card], list[Column], list[Finding]]:
+    """What all results have to say, findings by weight.
+
+    Raises: BadRun if the arrays of one do not belong together.
+    """
+    cards: list[Card] = []
+    columns: list[Column] = []
+    findings: list[Finding] = []
+    for name, result in results.items():
+        try:
+            cards += result.cards()
+            columns += result.columns()
+            findings += result.findings()
+        except Exception as error:
+            raise BadRun(
+                f"The result {name!r} of run {run.folder.name} cannot be shown ({type(error).__name__}: {error})",
+                "Its arrays must be those that its analysis found", f"Look again with `--analyses {name}`",
+            ) from error  # fmt: skip
+    return cards, columns, sorted(findings, key=lambda f: -f.weight)
 
 
 def _scoped(cards: list[Card], layer: str) -> Iterator[Card]:
