@@ -40,7 +40,7 @@ def test_other_numbers_in_a_tensor_do_not_go_into_the_same_run(
     model: mt.Model, prepared: Tensor, tmp_path: Path
 ) -> None:
     mt.look(model, prepared, out=tmp_path / "run", analyses=["activity"])
-    with pytest.raises(mt.MicrotomeError, match="holds a run with other images"):
+    with pytest.raises(mt.MicrotomeError, match="holds a run of other images"):
         mt.look(model, prepared + 1, out=tmp_path / "run", analyses=["activity"])
 
 
