@@ -119,7 +119,7 @@ def test_a_run_of_a_newer_format_is_refused_and_left_alone(name, run, specimen) 
     call = mt.open_run if name == "run.json" else lambda out: mt.look(specimen.model, specimen.images, out=out)
     error = refused(lambda: call(run.folder))
     assert str(error) == (
-        "Run run has format 99. This version reads format 2. "
+        "Run run has format 99. This version reads format 3. "
         "Open it with the version of microtome that stands in its run.json."
     )
     assert files(run.folder) == before

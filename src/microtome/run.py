@@ -35,7 +35,7 @@ from .store import SUFFIX, read_tree, tree_bytes, write_bytes, write_json
 if TYPE_CHECKING:
     from .runner import Outcome
 
-FORMAT = 2
+FORMAT = 3
 SHEET_SIDE = 1024  # pixels; larger sheets are slow to decode on phones
 CRISP_SIDE = 64  # images up to this side are kept without loss
 VERSIONS = ("microtome", "torch", "torchvision", "numpy", "pillow", "scikit-learn")

@@ -143,7 +143,8 @@ class Recorder(Listener):
         seen = tensor if channel_axis == 1 else tensor.movedim(channel_axis, 1)
         plain = not address.inputs and address.site not in self.edits
         self.batch.rectified = plain and self.sites[self.position].operation in RECTIFIERS
-        seen = seen[: len(self.batch.index)]  # without the copies that fill small batches
+        if len(seen) != len(self.batch.index):
+            seen = seen[: len(self.batch.index)]  # without the copies that fill small batches
         for item in self.wanted[address]:
             alone = len(item.probe.addresses) == 1
             if alone and not self.gradients:

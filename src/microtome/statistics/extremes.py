@@ -41,11 +41,9 @@ class ExtremesAnswer:
 
 
 class ExtremesAccumulator(Accumulator):
-    """Entries (channel, key, place), at most k a channel once joined, by channel and then strongest first.
+    """Entries (channel, value, index, place), at most k a channel once joined, by channel and then strongest first.
 
-    A key holds the value in its upper 32 bits and the image's place, reversed, in the lower: one 64-bit number makes
-    "larger value, then lower index" a plain comparison. Only values that reach a channel's weakest entry are looked
-    at closely: after a few batches that is a handful.
+    Only values that reach a channel's weakest entry are looked at closely: after a few batches that is a handful.
     """
 
     def __init__(self, k: int) -> None:
@@ -56,27 +54,31 @@ class ExtremesAccumulator(Accumulator):
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         seen = batch.per_image(tensors[0])
         largest = seen.largest.astype(np.float32, copy=False)  # (N, C)
-        with np.errstate(invalid="ignore"):  # NaN reaches nothing
-            close = np.flatnonzero(largest >= self._threshold(largest.shape[1]))
-        image, channel = np.divmod(close, largest.shape[1])
-        keys = _encode(largest[image, channel], batch.index[image])
-        if not self._parts:  # of a first batch everything is a candidate, and positions are looked up for few only
-            kept = _strongest(channel, keys, self.k)
-            image, channel, keys = image[kept], channel[kept], keys[kept]
-        channels = np.array([largest.shape[1]])
-        return {"channel": channel, "keys": keys, "place": seen.place_of(image, channel), "channels": channels}
+        if self._parts:
+            with np.errstate(invalid="ignore"):  # NaN reaches nothing
+                image, channel = np.divmod(np.flatnonzero(largest >= self._threshold()), largest.shape[1])
+        else:  # of a first batch everything is a candidate, and positions are looked up for few only
+            image, channel = np.nonzero(~np.isnan(largest))
+            kept = _strongest(channel, largest[image, channel], batch.index[image], self.k)
+            image, channel = image[kept], channel[kept]
+        return {
+            "channel": channel,
+            "value": largest[image, channel] + np.float32(0),  # makes -0.0 and 0.0 the same
+            "index": batch.index[image],
+            "place": seen.place_of(image, channel),
+            "channels": np.array([largest.shape[1]]),
+        }
 
-    def _threshold(self, channels: int) -> np.ndarray:
+    def _threshold(self) -> np.ndarray:
         """The weakest value of every channel in the first part, which is in order; minus infinity for a short list."""
-        joined = self._parts[0] if self._parts else None
-        if joined is None:
-            return np.full(channels, -np.inf, np.float32)
+        joined = self._parts[0]
         if self._weakest is None or self._weakest[0] is not joined:
+            channels = int(joined["channels"][0])
             weakest = np.full(channels, -np.inf, np.float32)
             counts = np.bincount(joined["channel"], minlength=channels)
             last = np.cumsum(counts) - 1
             full = counts >= self.k
-            weakest[full] = _decode(joined["keys"][last[full]])[0]
+            weakest[full] = joined["value"][last[full]]
             self._weakest = joined, weakest
         return self._weakest[1]
 
@@ -84,36 +86,34 @@ class ExtremesAccumulator(Accumulator):
         """Joining sorts, and waiting lets thresholds go stale: join when half as many wait as are known."""
         if fresh:
             self._parts.append(fresh)
-        if len(self._parts) > 1 and 2 * self._waiting() >= len(self._parts[0]["keys"]):
+        if len(self._parts) > 1 and 2 * self._waiting() >= len(self._parts[0]["index"]):
             self._parts = [self.join(self._parts)]
 
     def _waiting(self) -> int:
-        return sum(len(part["keys"]) for part in self._parts[1:])
+        return sum(len(part["index"]) for part in self._parts[1:])
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         entries = appended(parts)
-        kept = _strongest(entries["channel"], entries["keys"], self.k)
-        joined = {name: entries[name][kept] for name in ("channel", "keys", "place")}
+        kept = _strongest(entries["channel"], entries["value"], entries["index"], self.k)
+        joined = {name: entries[name][kept] for name in ("channel", "value", "index", "place")}
         return joined | {"channels": parts[0]["channels"]}
 
     def move(self, places: np.ndarray) -> None:
         if seen := self.state():
-            values, index = _decode(seen["keys"])  # places that ascend keep the order of keys
-            self.load(seen | {"keys": _encode(values, places[index])})
+            self.load(seen | {"index": places[seen["index"]]})  # places that ascend keep the order
 
     def compute(self) -> ExtremesAnswer:
         entries = self.join([self.seen])
         shape = (int(entries["channels"][0]), self.k)
         values, index, place = np.full(shape, np.nan, np.float32), np.full(shape, -1), np.zeros(shape, np.int64)
         where = entries["channel"], _rank(entries["channel"])
-        values[where], index[where] = _decode(entries["keys"])
-        place[where] = entries["place"]
+        values[where], index[where], place[where] = entries["value"], entries["index"], entries["place"]
         return ExtremesAnswer(values=values, index=index, place=place)
 
 
-def _strongest(channel: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
-    """Places of the k largest keys of every channel, by channel and then largest first."""
-    order = np.lexsort((~keys, channel))
+def _strongest(channel: np.ndarray, value: np.ndarray, index: np.ndarray, k: int) -> np.ndarray:
+    """Places of the k strongest entries of every channel, by channel and then strongest first."""
+    order = np.lexsort((~_key(value, index), channel))
     return order[_rank(channel[order]) < k]
 
 
@@ -122,15 +122,11 @@ def _rank(channel: np.ndarray) -> np.ndarray:
     return np.arange(len(channel)) - np.searchsorted(channel, channel)
 
 
-def _encode(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Order-preserving int64 keys. A float's bits sort like an integer once those of negative numbers are flipped."""
-    bits = (values.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 makes -0.0 and 0.0 the same
+def _key(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Values in the upper 32 bits and image places, reversed, in the lower: one 64-bit number makes "larger value,
+    then lower index" a plain comparison. A float's bits sort like an integer once those of negative numbers are
+    flipped.
+    """
+    bits = (values + np.float32(0)).view(np.int32)
     ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
     return (ordered << 32) | (LOW - index)
-
-
-def _decode(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and indices of keys."""
-    ordered = (keys >> 32).astype(np.int32)
-    values = np.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).astype(np.int32).view(np.float32)
-    return values, LOW - (keys & LOW)
