@@ -1,0 +1,172 @@
+"""Project units back to pixels: one unit at one position at a time, on its receptive field where that is exact.
+
+The rules are positively homogeneous but not additive, so every unit is projected by itself; many of them share one
+forward pass, whose graph is kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from .backward import RULES, Method, Trace, going_back
+from .window import Rule, Way, Whole, Window, find_way, follow
+
+Windows = Literal["auto", "always", "never"]
+MOST = 0.7  # of the image: beyond, a window saves nothing
+AT_ONCE = 1 << 20  # numbers of the largest tensor of a batch of windows: 4 MB, about what a cache holds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """What some units become at the pixels.
+
+    Shapes: maps (U, C, h, w), of the tensors' own type; boxes (U, 4) top, left, bottom, right in the image, bottom and
+    right excluded: they may reach beyond its border, where maps are 0. units (U, 4) image, channel, row, column;
+    activation (U,). `whole_image` says why windows were not used, "" where they were.
+    """
+
+    maps: Tensor
+    boxes: np.ndarray
+    units: np.ndarray
+    activation: np.ndarray
+    method: Method
+    rectifiers: int
+    size: tuple[int, int]
+    whole_image: str
+
+    def in_place(self) -> Tensor:
+        """The maps where they belong. Shapes: -> (U, C, H, W)."""
+        count, channels = self.maps.shape[:2]
+        out = self.maps.new_zeros(count, channels, *self.size)
+        for unit, (top, left, bottom, right) in enumerate(self.boxes.tolist()):
+            rows, columns = slice(max(top, 0), bottom), slice(max(left, 0), right)
+            inside = self.maps[unit, :, max(-top, 0) :, max(-left, 0) :]
+            high, wide = min(bottom, self.size[0]) - rows.start, min(right, self.size[1]) - columns.start
+            out[unit, :, rows, columns][:, :high, :wide] = inside[:, :high, :wide]
+        return out
+
+
+def strongest(trace: Trace, images: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
+    """The strongest position of each channel on its image, the first of equal ones: (image, channel, row, column).
+
+    A site without positions gives (image, channel).
+    """
+    flat = trace.activation.flatten(2)[list(images), list(channels)] if trace.activation.ndim > 2 else None
+    found: list[tuple[int, ...]] = []
+    for number, (image, channel) in enumerate(zip(images, channels, strict=True)):
+        if flat is None:
+            found.append((image, channel))
+            continue
+        place = int(flat[number].argmax())
+        width = trace.activation.shape[3] if trace.activation.ndim == 4 else 1
+        found.append((image, channel, *divmod(place, width)))
+    return found
+
+
+class Projector:
+    """Projects units of one trace by one method; what needs to be known of the graph is found once."""
+
+    def __init__(self, trace: Trace, method: Method, windows: Windows = "auto") -> None:
+        self.trace, self.method, self.windows = trace, method, windows
+
+    @cached_property
+    def _way(self) -> Way | str:
+        """The way down on windows, or why there is none."""
+        if self.windows == "never":
+            return "whole images were asked for"
+        try:
+            way = find_way(self.trace.edge.node, self.trace.images)
+            if self.trace.edge.output_nr:
+                raise Whole("the site is one of several results")
+        except Whole as reason:
+            if self.windows == "always":
+                raise UsageError(f"{self.trace.site.name} cannot be projected on windows: {reason}",
+                                 "Windows need convolutions, pools and what acts point by point",
+                                 "Leave windows to auto") from reason  # fmt: skip
+            return str(reason)
+        if way.share > MOST and self.windows == "auto":
+            return f"its receptive field covers {min(way.share, 1.0):.0%} of the image"
+        return way
+
+    def project(self, units: Sequence[tuple[int, ...]]) -> Projection:
+        """One map a unit, seeded with its activation. A unit is (image, channel, row, column), or fewer.
+
+        Raises: NotApplicable if a part of the network cannot be seen through; UsageError for a unit there is not.
+        """
+        check_units(self.trace, units)
+        with going_back(self.trace, self.method) as count:
+            way = self._way
+            size = (int(self.trace.images.shape[2]), int(self.trace.images.shape[3]))
+            if isinstance(way, Way):
+                maps, boxes = self._on_windows(way, units)
+            else:
+                maps, boxes = self._on_images(units), np.tile([0, 0, *size], (len(units), 1))
+        where = np.array([(*unit, 0, 0)[:4] for unit in units]).reshape(-1, 4)
+        activation = np.array([float(self.trace.activation[unit]) for unit in units])
+        return Projection(maps=maps, boxes=boxes, units=where, activation=activation, method=self.method,
+                          rectifiers=count, size=size, whole_image=way if isinstance(way, str) else "")  # fmt: skip
+
+    def together(self, units: Sequence[tuple[int, ...]]) -> Tensor:
+        """One map an image for units that are seeds together. Shapes: -> (N, C, H, W)."""
+        check_units(self.trace, units)
+        seed = torch.zeros_like(self.trace.activation)
+        for unit in units:
+            seed[unit] = self.trace.activation[unit]
+        with going_back(self.trace, self.method):
+            return self.trace.back(seed)
+
+    def _on_images(self, units: Sequence[tuple[int, ...]]) -> Tensor:
+        """One backward pass a unit over the kept graph: on a CPU faster than many at once, and of constant memory."""
+        maps = self.trace.images.new_empty(len(units), *self.trace.images.shape[1:])
+        seed = torch.zeros_like(self.trace.activation)
+        for number, unit in enumerate(units):
+            seed[unit] = self.trace.activation[unit]
+            maps[number] = self.trace.back(seed)[unit[0]]
+            seed[unit] = 0
+        return maps
+
+    def _on_windows(self, way: Way, units: Sequence[tuple[int, ...]]) -> tuple[Tensor, np.ndarray]:
+        at_once = max(1, AT_ONCE // way.largest)
+        extent = way.spans[way.pixels].extent
+        maps = self.trace.images.new_empty(len(units), self.trace.images.shape[1], *extent)
+        boxes = np.zeros((len(units), 4), np.int64)
+        for start in range(0, len(units), at_once):
+            some = slice(start, start + at_once)
+            window = self._window(way, units[some])
+            maps[some] = window.values
+            ends = [window.top, window.left, window.top + extent[0], window.left + extent[1]]
+            boxes[some] = torch.stack(ends, 1).cpu().numpy()
+        return maps, boxes
+
+    def _window(self, way: Way, units: Sequence[tuple[int, ...]]) -> Window:
+        where = torch.tensor(units, device=self.trace.activation.device)
+        seed = self.trace.activation.new_zeros(len(units), self.trace.activation.shape[1])
+        seed[torch.arange(len(units)), where[:, 1]] = self.trace.activation[tuple(where.T)]
+        with torch.no_grad():
+            return follow(way, where[:, 0], where[:, 2:], seed, self._rule)
+
+    def _rule(self, kind: str) -> Rule:
+        rule = RULES[self.method]
+        return lambda after, before, node: rule(after, before)
+
+
+def check_units(trace: Trace, units: Iterable[tuple[int, ...]]) -> None:
+    """Nothing, if all units are in the site's tensor.
+
+    Raises: UsageError for one that is not.
+    """
+    for unit in units:
+        wrong = len(unit) != trace.activation.ndim or any(
+            not 0 <= at < size for at, size in zip(unit, trace.activation.shape, strict=False)
+        )
+        if wrong:
+            raise UsageError(
+                f"Unit {unit} is not in {trace.site.name}", f"Its tensor has shape {tuple(trace.activation.shape)}",
+                "Give one number an axis, counted from 0",
+            )  # fmt: skip
