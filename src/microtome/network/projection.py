@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .backward import RULES, Method, Trace, going_back
-from .window import Rule, Way, Whole, Window, find_way, follow
+from .window import Rule, Way, find_way, follow
+from .window_steps import Whole, Window
 
 Windows = Literal["auto", "always", "never"]
 MOST = 0.7  # of the image: beyond, a window saves nothing

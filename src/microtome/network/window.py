@@ -6,7 +6,7 @@ pools give their values back to the switches, rectifiers follow the rule. What l
 every step, so borders are exact. The result is that of autograd up to rounding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .receptive_field import Axis
+from .window_steps import CONVOLUTIONS, POINTWISE, POOLS, Whole, Window, geometry, inside, kind_of, spread, switched
 
 Rule = Callable[[Tensor, Tensor, Any], Tensor]  # what the plain gradient is, what came from above, the node
-CONVOLUTIONS = ("Convolution", "MkldnnConvolution", "CudnnConvolution")
-POOLS = ("MaxPool2DWithIndices",)
 CARRIERS = ("Clone", "Alias")
-
-
-class Whole(Exception):  # noqa: N818 - no error: the walk on windows is given up, for the reason it says
-    """A part of the network that windows cannot follow."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +51,6 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Window:
-    """The windows of some units in one tensor. Shapes: values (U, C, h, w); top, left (U,), may lie outside."""
-
-    values: Tensor
-    top: Tensor
-    left: Tensor
-
-
-@dataclass(frozen=True)
 class Way:
     """The nodes from a site down to the pixels, each before those below it, and the span of each node's output."""
 
@@ -82,12 +68,6 @@ class Way:
         """Share of the image that a unit's window covers; above 1 where it reaches beyond the border."""
         span = self.spans[self.pixels]
         return span.extent[0] * span.extent[1] / (span.shape[2] * span.shape[3])
-
-
-def kind_of(node: Any) -> str:
-    """The operation behind a node of the graph, such as "Convolution" or "Relu"."""
-    name: str = node.name().rpartition("::")[2]
-    return name.partition("Backward")[0]
 
 
 def find_way(start: Any, pixels: Tensor) -> Way:
@@ -120,7 +100,7 @@ def follow(way: Way, image: Tensor, place: Tensor, seed: Tensor, rule: Callable[
         span, values = way.spans[node], waiting.pop(node)
         top = span.rows.stride * place[:, 0] + span.rows.low
         left = span.columns.stride * place[:, 1] + span.columns.low
-        window = Window(_inside(values, top, left, span.shape), top, left)
+        window = Window(inside(values, top, left, span.shape), top, left)
         if node is way.pixels:
             return window
         for (below, piece), (_, its) in zip(_step(node, window, image, way, rule), _below(node, span), strict=True):
@@ -179,7 +159,7 @@ def _below(node: Any, span: Span) -> list[tuple[Any, Span]]:
         raise Whole(f"{kind} takes one of several results")
     if kind in (*CONVOLUTIONS, *POOLS, "AvgPool2D"):
         first = following[0][0]
-        step, padding, dilation, kernel = _geometry(node, kind)
+        step, padding, dilation, kernel = geometry(node, kind)
         rows, columns = (
             Axis(axis.stride * step[i], axis.low * step[i] - padding[i],
                  axis.high * step[i] - padding[i] + dilation[i] * (kernel[i] - 1))
@@ -196,24 +176,6 @@ def _below(node: Any, span: Span) -> list[tuple[Any, Span]]:
     return [(below, Span(span.rows, span.columns, _shape(below))) for below in found]
 
 
-def _geometry(node: Any, kind: str) -> tuple[tuple[int, int], ...]:
-    """Stride, padding, dilation and kernel of a convolution or pool, rows and columns apart."""
-    if kind in CONVOLUTIONS:
-        kernel = tuple(node._saved_weight.shape[2:])
-        if node._saved_transposed or len(kernel) != 2:
-            raise Whole("a convolution that is transposed or not two-dimensional needs the whole image")
-        parts = (node._saved_stride, node._saved_padding, node._saved_dilation, kernel)
-    elif kind == "AvgPool2D":
-        if any(node._saved_padding) and not node._saved_count_include_pad or node._saved_ceil_mode:
-            raise Whole("an average pool whose windows are of unequal size needs the whole image")
-        kernel = tuple(node._saved_kernel_size)
-        parts = (node._saved_stride or kernel, node._saved_padding, (1, 1), kernel)
-    else:
-        kernel = tuple(node._saved_kernel_size)
-        parts = (node._saved_stride or kernel, node._saved_padding, node._saved_dilation, kernel)
-    return tuple((int(part[0]), int(part[-1])) for part in parts)
-
-
 def _step(
     node: Any, window: Window, image: Tensor, way: Way, rule: Callable[[str], Rule | None]
 ) -> list[tuple[Any, Tensor]]:
@@ -222,13 +184,13 @@ def _step(
     found = [below for below, _ in node.next_functions if below in way.spans]
     values = window.values
     if kind in CONVOLUTIONS:
-        step, _, dilation, _ = _geometry(node, kind)
+        step, _, dilation, _ = geometry(node, kind)
         return [(found[0], F.conv_transpose2d(values, node._saved_weight, None, step, 0, 0, int(node._saved_groups),
                                               dilation))] if found else []  # fmt: skip
     if kind == "AvgPool2D":
-        return [(found[0], _spread(node, values))] if found else []
+        return [(found[0], spread(node, values))] if found else []
     if kind in POOLS:
-        return [(found[0], _switched(node, window, image, way.spans[node]))] if found else []
+        return [(found[0], switched(node, window, image, way.spans[found[0]].shape[3]))] if found else []
     if kind in ("NativeBatchNorm", "CudnnBatchNorm"):
         scale = torch.rsqrt(node._saved_running_var + node._saved_eps)
         scale = scale if node._saved_weight is None else scale * node._saved_weight
@@ -245,81 +207,3 @@ def _step(
     if kind == "Add" and len(node.next_functions) > 1 and node._saved_alpha != 1:
         raise Whole("a sum has weights")
     return [(below, values) for below in found]
-
-
-def _spread(node: Any, values: Tensor) -> Tensor:
-    """An average pool's values, evenly over their windows."""
-    step, _, _, kernel = _geometry(node, "AvgPool2D")
-    size = node._saved_divisor_override or kernel[0] * kernel[1]
-    weight = values.new_full((values.shape[1], 1, *kernel), 1 / size)
-    return F.conv_transpose2d(values, weight, None, step, groups=values.shape[1])
-
-
-def _switched(node: Any, window: Window, image: Tensor, span: Span) -> Tensor:
-    """A max pool's values at the positions where its maxima stood; windows that share one are added up."""
-    below = _below(node, span)[0][1]
-    (step, padding, _, _), width = _geometry(node, POOLS[0]), below.shape[3]
-    switches = cut(node._saved_result1, image, window)
-    rows = switches // width - (window.top * step[0] - padding[0])[:, None, None, None]
-    columns = switches % width - (window.left * step[1] - padding[1])[:, None, None, None]
-    height, across = _grown(node, window.values.shape[2:])
-    flat = (rows * across + columns).clamp_(0, height * across - 1)  # outside a tensor values are 0 anyway
-    out = window.values.new_zeros(*window.values.shape[:2], height * across)
-    out.scatter_add_(2, flat.flatten(2), window.values.flatten(2))
-    return out.view(*out.shape[:2], height, across)
-
-
-def _grown(node: Any, extent: Sequence[int]) -> tuple[int, int]:
-    """Extent of the window below a pool."""
-    step, _, dilation, kernel = _geometry(node, POOLS[0])
-    high, wide = (step[i] * (extent[i] - 1) + dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1))
-    return high, wide
-
-
-def cut(whole: Tensor, image: Tensor, window: Window) -> Tensor:
-    """The windows of a saved tensor, 0 outside it. Shapes: whole (N, C, H, W) -> (U, C, h, w)."""
-    height, width = window.values.shape[2:]
-    out = whole.new_zeros(len(image), whole.shape[1], height, width)
-    for unit, (place, top, left) in enumerate(zip(image.tolist(), window.top.tolist(), window.left.tolist(),
-                                                  strict=True)):  # fmt: skip
-        first, last = max(top, 0), min(top + height, whole.shape[2])
-        start, end = max(left, 0), min(left + width, whole.shape[3])
-        if first < last and start < end:
-            out[unit, :, first - top : last - top, start - left : end - left] = whole[place, :, first:last, start:end]
-    return out
-
-
-def _inside(values: Tensor, top: Tensor, left: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Windows with 0 wherever they reach beyond their tensor."""
-    masks = []
-    for start, length, end in ((top, values.shape[2], shape[2]), (left, values.shape[3], shape[3])):
-        where = start[:, None] + torch.arange(length, device=values.device)
-        masks.append((where >= 0) & (where < end))
-    if all(bool(mask.all()) for mask in masks):
-        return values
-    return values * (masks[0][:, None, :, None] & masks[1][:, None, None, :])
-
-
-def _passed(saved: str, open_: Callable[[Tensor, Any], Tensor]) -> Callable[[Any, Window, Tensor], Tensor]:
-    """The plain gradient of a rectifier: what came from above, where it is open."""
-
-    def gradient(node: Any, window: Window, image: Tensor) -> Tensor:
-        return window.values * open_(cut(getattr(node, saved), image, window), node)
-
-    return gradient
-
-
-def _clamped(x: Tensor, node: Any) -> Tensor:
-    low, high = node._saved_min, getattr(node, "_saved_max", None)
-    above = torch.ones_like(x, dtype=torch.bool) if low is None else x >= low
-    return above if high is None else above & (x <= high)
-
-
-# The plain gradients of what acts on every number by itself.
-POINTWISE: Mapping[str, Callable[[Any, Window, Tensor], Tensor]] = {
-    "Relu": _passed("_saved_result", lambda x, node: x > 0),
-    "Threshold": _passed("_saved_self", lambda x, node: x > node._saved_threshold),
-    "Hardtanh": _passed("_saved_self", lambda x, node: (x > node._saved_min_val) & (x < node._saved_max_val)),
-    "Clamp": _passed("_saved_self", _clamped),
-    "ClampMin": _passed("_saved_self", _clamped),
-}
