@@ -5,7 +5,7 @@ in-place and shared rectifiers are all the same, and every one of them is counte
 Reference: Zeiler and Fergus 2014 (deconvnet), Springenberg et al. 2015 (guided).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -77,15 +77,24 @@ def tracing(model: Model, images: Tensor, site: str) -> Iterator[Trace]:
 
     Shapes: images (N, C, H, W). Raises: UnknownName.
     """
-    wanted = model.sites[model.sites.resolve(site)]
+    with tracing_all(model, images, [site]) as traces:
+        yield traces[site]
+
+
+@contextmanager
+def tracing_all(model: Model, images: Tensor, sites: Iterable[str]) -> Iterator[dict[str, Trace]]:
+    """The traces of several sites, by the names given, from one forward pass up to the last of them."""
+    wanted = {name: model.sites[model.sites.resolve(name)] for name in sites}
     with untouched(model.module) as module, torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
-        listener = _Until(wanted, list(model.sites))
+        listener = _Until({site.name for site in wanted.values()}, list(model.sites))
         with Following(module, listener), suppress(Enough):
             module(leaf.clone())  # a network may overwrite its input, but no leaf
-        assert listener.found is not None, "sites are found by running"
-        activation, edge = listener.found
-        yield Trace(site=wanted, images=leaf, activation=activation, edge=edge)
+        yield {
+            name: Trace(site=site, images=leaf, activation=listener.found[site.name][0],
+                        edge=listener.found[site.name][1])
+            for name, site in wanted.items()
+        }  # fmt: skip
 
 
 @contextmanager
@@ -124,20 +133,22 @@ def seeds(trace: Trace, units: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
 
 
 class _Until(Listener):
-    """Keeps a copy of one site's tensor and its place in the graph, before anything can overwrite them, and stops."""
+    """Keeps copies of some sites' tensors and their places in the graph, before anything can overwrite them."""
 
-    def __init__(self, site: Site, order: list[str]) -> None:
-        self.last, self.position = order.index(site.name), -1
-        self.found: tuple[Tensor, GradientEdge] | None = None
+    def __init__(self, wanted: set[str], order: list[str]) -> None:
+        self.wanted, self.order, self.position = wanted, order, -1
+        self.found: dict[str, tuple[Tensor, GradientEdge]] = {}
 
     def after(self, call: Call, arguments: tuple[Any, ...], output: Any) -> Any:
         tensor = first_tensor(output)
         if tensor is None:
             return output
         self.position += 1
-        if self.position == self.last:
-            self.found = tensor.detach().clone(), get_gradient_edge(tensor)
-            raise Enough
+        name = self.order[self.position]
+        if name in self.wanted:
+            self.found[name] = tensor.detach().clone(), get_gradient_edge(tensor)
+            if len(self.found) == len(self.wanted):
+                raise Enough
         return output
 
 
