@@ -76,6 +76,21 @@ class Doubled(nn.Module):
         return (y + y) + self.two(x)
 
 
+class Woven(nn.Module):
+    """Sums whose parts go on elsewhere too, in every order: nothing may be added into what another branch holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d = (nn.Conv2d(n, 3, 3, padding=1) for n in (3, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        p, q = F.relu(self.a(x)), F.relu(self.b(x))
+        s = p + q
+        t = F.relu(self.c(p)) + s
+        u = q + F.relu(self.d(q)) + t
+        return torch.cat([s, t, u, p + t, q], 1)
+
+
 def network(module: nn.Module, side: int) -> mt.Model:
     """A network in double precision with weights of its own, BatchNorm scales of both signs among them."""
     generator = torch.Generator().manual_seed(1)
@@ -95,7 +110,7 @@ def known(name: str) -> mt.Model:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("side", [49, 64])
-@pytest.mark.parametrize("toy", [Everything, Doubled])
+@pytest.mark.parametrize("toy", [Everything, Doubled, Woven])
 def test_windows_are_whole_images_on_whatever_they_can_follow(toy, side, method) -> None:
     model = network(toy(), side)
     with tracing(model, noise(2, 3, side, side), list(model.sites)[-1]) as trace:

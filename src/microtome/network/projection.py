@@ -95,22 +95,24 @@ class Projector:
             return f"its receptive field covers {min(way.share, 1.0):.0%} of the image"
         return way
 
-    def project(self, units: Sequence[tuple[int, ...]]) -> Projection:
-        """One map a unit, seeded with its activation. A unit is (image, channel, row, column), or fewer.
+    def project(self, units: Sequence[tuple[int, ...]], values: Sequence[float] | None = None) -> Projection:
+        """One map a unit, seeded with its activation, or with `values`. A unit is (image, channel, row, column), or
+        fewer.
 
         Raises: NotApplicable if a part of the network cannot be seen through; UsageError for a unit there is not.
         """
         check_units(self.trace, units)
+        activation = [float(self.trace.activation[unit]) for unit in units]
+        seeds = activation if values is None else values
         with going_back(self.trace, self.method) as count:
             way = self._way
             size = (int(self.trace.images.shape[2]), int(self.trace.images.shape[3]))
             if isinstance(way, Way):
-                maps, boxes = self._on_windows(way, units)
+                maps, boxes = self._on_windows(way, units, seeds)
             else:
-                maps, boxes = self._on_images(units), np.tile([0, 0, *size], (len(units), 1))
+                maps, boxes = self._on_images(units, seeds), np.tile([0, 0, *size], (len(units), 1))
         where = np.array([(*unit, 0, 0)[:4] for unit in units]).reshape(-1, 4)
-        activation = np.array([float(self.trace.activation[unit]) for unit in units])
-        return Projection(maps=maps, boxes=boxes, units=where, activation=activation, method=self.method,
+        return Projection(maps=maps, boxes=boxes, units=where, activation=np.array(activation), method=self.method,
                           rectifiers=count, size=size, whole_image=way if isinstance(way, str) else "")  # fmt: skip
 
     def together(self, units: Sequence[tuple[int, ...]]) -> Tensor:
@@ -122,39 +124,43 @@ class Projector:
         with going_back(self.trace, self.method):
             return self.trace.back(seed)
 
-    def _on_images(self, units: Sequence[tuple[int, ...]]) -> Tensor:
+    def _on_images(self, units: Sequence[tuple[int, ...]], values: Sequence[float]) -> Tensor:
         """One backward pass a unit over the kept graph: on a CPU faster than many at once, and of constant memory."""
         maps = self.trace.images.new_empty(len(units), *self.trace.images.shape[1:])
         seed = torch.zeros_like(self.trace.activation)
-        for number, unit in enumerate(units):
-            seed[unit] = self.trace.activation[unit]
+        for number, (unit, value) in enumerate(zip(units, values, strict=True)):
+            seed[unit] = value
             maps[number] = self.trace.back(seed)[unit[0]]
             seed[unit] = 0
         return maps
 
-    def _on_windows(self, way: Way, units: Sequence[tuple[int, ...]]) -> tuple[Tensor, np.ndarray]:
+    def _on_windows(
+        self, way: Way, units: Sequence[tuple[int, ...]], values: Sequence[float]
+    ) -> tuple[Tensor, np.ndarray]:
         at_once = max(1, AT_ONCE // way.largest)
         extent = way.spans[way.pixels].extent
         maps = self.trace.images.new_empty(len(units), self.trace.images.shape[1], *extent)
         boxes = np.zeros((len(units), 4), np.int64)
         for start in range(0, len(units), at_once):
             some = slice(start, start + at_once)
-            window = self._window(way, units[some])
+            window = self._window(way, units[some], values[some])
             maps[some] = window.values
             ends = [window.top, window.left, window.top + extent[0], window.left + extent[1]]
             boxes[some] = torch.stack(ends, 1).cpu().numpy()
         return maps, boxes
 
-    def _window(self, way: Way, units: Sequence[tuple[int, ...]]) -> Window:
+    def _window(self, way: Way, units: Sequence[tuple[int, ...]], values: Sequence[float]) -> Window:
         where = torch.tensor(units, device=self.trace.activation.device)
         seed = self.trace.activation.new_zeros(len(units), self.trace.activation.shape[1])
-        seed[torch.arange(len(units)), where[:, 1]] = self.trace.activation[tuple(where.T)]
+        seed[torch.arange(len(units)), where[:, 1]] = torch.tensor(values, dtype=seed.dtype, device=seed.device)
         with torch.no_grad():
             return follow(way, where[:, 0], where[:, 2:], seed, self._rule)
 
     def _rule(self, kind: str) -> Rule:
         rule = RULES[self.method]
-        return lambda after, before, node: rule(after, before)
+        if self.method == "deconvnet":
+            return lambda plain, before, node: rule(before, before)  # it does not ask for the plain gradient
+        return lambda plain, before, node: rule(plain(), before)
 
 
 def check_units(trace: Trace, units: Iterable[tuple[int, ...]]) -> None:

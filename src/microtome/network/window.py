@@ -8,16 +8,28 @@ every step, so borders are exact. The result is that of autograd up to rounding.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .receptive_field import Axis
-from .window_steps import CONVOLUTIONS, POINTWISE, POOLS, Whole, Window, geometry, inside, kind_of, spread, switched
+from .window_steps import (
+    CONVOLUTIONS,
+    POINTWISE,
+    POOLS,
+    Whole,
+    Window,
+    geometry,
+    inside,
+    kind_of,
+    spread,
+    switched,
+    transposed,
+)
 
-Rule = Callable[[Tensor, Tensor, Any], Tensor]  # what the plain gradient is, what came from above, the node
+Rule = Callable[[Callable[[], Tensor], Tensor, Any], Tensor]  # the plain gradient, what came from above, the node
 CARRIERS = ("Clone", "Alias")
 
 
@@ -96,6 +108,7 @@ def follow(way: Way, image: Tensor, place: Tensor, seed: Tensor, rule: Callable[
     Shapes: image (U,) which image of the batch; place (U, 2) position in the site; seed (U, C).
     """
     waiting: dict[Any, Tensor] = {way.nodes[0]: seed[:, :, None, None]}
+    own: set[Any] = set()
     for node in way.nodes:
         span, values = way.spans[node], waiting.pop(node)
         top = span.rows.stride * place[:, 0] + span.rows.low
@@ -104,17 +117,21 @@ def follow(way: Way, image: Tensor, place: Tensor, seed: Tensor, rule: Callable[
         if node is way.pixels:
             return window
         for (below, piece), (_, its) in zip(_step(node, window, image, way, rule), _below(node, span), strict=True):
-            _add(waiting, below, piece, its, way.spans[below])
+            _add(waiting, own, below, piece, its, way.spans[below])
     raise AssertionError("the way ends at the pixels")
 
 
-def _add(waiting: dict[Any, Tensor], node: Any, piece: Tensor, its: Span, whole: Span) -> None:
-    """Sum what several consumers of a tensor send back; their windows lie in the one that holds all."""
+def _add(waiting: dict[Any, Tensor], own: set[Any], node: Any, piece: Tensor, its: Span, whole: Span) -> None:
+    """Sum what several consumers of a tensor send back; their windows lie in the one that holds all.
+
+    A piece may have gone to several nodes: only in memory of a node's `own` anything is added.
+    """
     if its == whole and node not in waiting:
         waiting[node] = piece
         return
-    if node not in waiting:
-        waiting[node] = piece.new_zeros(*piece.shape[:2], *whole.extent)
+    if node not in own:
+        waiting[node] = waiting[node].clone() if node in waiting else piece.new_zeros(*piece.shape[:2], *whole.extent)
+        own.add(node)
     top, left = its.rows.low - whole.rows.low, its.columns.low - whole.columns.low
     waiting[node][:, :, top : top + piece.shape[2], left : left + piece.shape[3]] += piece
 
@@ -184,9 +201,7 @@ def _step(
     found = [below for below, _ in node.next_functions if below in way.spans]
     values = window.values
     if kind in CONVOLUTIONS:
-        step, _, dilation, _ = geometry(node, kind)
-        return [(found[0], F.conv_transpose2d(values, node._saved_weight, None, step, 0, 0, int(node._saved_groups),
-                                              dilation))] if found else []  # fmt: skip
+        return [(found[0], transposed(node, values))] if found else []
     if kind == "AvgPool2D":
         return [(found[0], spread(node, values))] if found else []
     if kind in POOLS:
@@ -197,8 +212,10 @@ def _step(
         return [(found[0], values * scale[:, None, None])] if found else []
     if kind in POINTWISE:
         chosen = rule(kind)
-        plain = POINTWISE[kind](node, window, image)
-        return [(found[0], plain if chosen is None else chosen(plain, values, node))] if found else []
+        if not found:
+            return []
+        plain = partial(POINTWISE[kind], node, window, image)
+        return [(found[0], plain() if chosen is None else chosen(plain, values, node))]
     if kind == "Cat":
         widths = [way.spans[below].shape[1] for below in found]
         if sum(widths) != values.shape[1]:

@@ -1,0 +1,118 @@
+"""Work on one image: reconstructions of many units of many sites, and what they are worth, from one forward pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..formulas.specificity import concentration, specificity
+from .backward import Method, Trace, tracing_all
+from .inputs import prepare
+from .model import Model
+from .projection import Projection, Projector, strongest
+
+LEVELS = 127  # steps of a stored picture on either side of 0
+FULL = 0.999  # of a map's magnitudes lie within its scale: one outlier must not make everything else grey
+
+Places = Mapping[str, Sequence[tuple[int, int]]]  # by site: channel, flat position
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What reconstructions at one site are worth, one number an image. Shapes: (n,), NaN where the unit is silent."""
+
+    specificity: np.ndarray
+    concentration: np.ndarray
+
+
+def reconstructions(
+    model: Model, pixels: np.ndarray, places: Places, method: Method, sides: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Small reconstructions by site, in steps of each map's own scale; 0 is 0.
+
+    Shapes: pixels (C, H, W) uint8; -> (n, C, side, side) int8, cut to the receptive field and centred.
+    """
+    found = {}
+    with tracing_all(model, _prepared(model, pixels), places) as traces:
+        for site, wanted in places.items():
+            projection = Projector(traces[site], method).project([_unit(traces[site], *where) for where in wanted])
+            positions = np.array([place for _, place in wanted])
+            boxes = _boxes(model, site, positions, traces[site])
+            small = [_small(_cut(projection, i, box), sides[site]) for i, box in enumerate(boxes)]
+            found[site] = np.stack(small)
+    return found
+
+
+def worth(
+    model: Model, pixels: np.ndarray, sites: Sequence[str], method: Method, channels: Mapping[str, np.ndarray]
+) -> dict[str, tuple[float, float]]:
+    """Specificity and concentration by site, of the channel that comes first, at its strongest position.
+
+    The other channels are projected from the same position, all with the same seed: where they are is no difference.
+    Shapes: pixels (C, H, W) uint8; channels (n,) of each site, distinct.
+    """
+    found = {}
+    with tracing_all(model, _prepared(model, pixels), sites) as traces:
+        for site in sites:
+            first, *rest = strongest(traces[site], [0] * len(channels[site]), [int(c) for c in channels[site]])
+            units = [first, *((0, unit[1], *first[2:]) for unit in rest)]
+            projector = Projector(traces[site], method)
+            value = float(traces[site].activation[first])
+            maps = projector.project(units, [1.0] * len(units))
+            box = _boxes(model, site, np.array([_flat(traces[site], first)]), traces[site])[0]
+            cuts = [_cut(maps, i, box).double().cpu().numpy() for i in range(len(units))]
+            alive = value != 0
+            found[site] = (
+                specificity(cuts[0], np.stack(cuts[1:])) if alive and len(cuts) > 1 else float("nan"),
+                concentration(cuts[0]) if alive else float("nan"),
+            )
+    return found
+
+
+def _prepared(model: Model, pixels: np.ndarray) -> Tensor:
+    return prepare(torch.from_numpy(pixels[None]), model.preprocessing, model.module)
+
+
+def _unit(trace: Trace, channel: int, place: int) -> tuple[int, ...]:
+    extent = trace.activation.shape[2:]
+    return (0, channel, *(int(i) for i in np.unravel_index(place, extent))) if extent else (0, channel)
+
+
+def _flat(trace: Trace, unit: tuple[int, ...]) -> int:
+    extent = trace.activation.shape[2:]
+    return int(np.ravel_multi_index(unit[2:], extent)) if extent else 0
+
+
+def _boxes(model: Model, site: str, places: np.ndarray, trace: Trace) -> np.ndarray:
+    """What positions see of the image, cut at its border. Shapes: places (n,) -> (n, 4)."""
+    size = model.preprocessing.size
+    field = model.receptive_fields[model.sites.resolve(site)]
+    if field is None:
+        return np.tile([0, 0, *size], (len(places), 1))
+    return field.boxes(places, trace.activation.shape[-1], size)
+
+
+def _cut(projection: Projection, unit: int, box: np.ndarray) -> Tensor:
+    """A map within a box of the image. Shapes: -> (C, h, w)."""
+    top, left = (int(v) for v in projection.boxes[unit, :2])
+    return projection.maps[unit, :, box[0] - top : box[2] - top, box[1] - left : box[3] - left]
+
+
+def _small(map_: Tensor, side: int) -> np.ndarray:
+    """A map as a square picture in steps of its scale, what is missing at the edges 0. Shapes: -> (C, side, side)."""
+    scale = torch.quantile(map_.abs().flatten().float(), FULL)
+    scale = scale if scale > 0 else map_.abs().max()
+    levels = (map_ / scale).clamp(-1, 1) if scale > 0 else torch.zeros_like(map_)
+    height, width = levels.shape[1:]
+    longer = max(height, width)
+    shrunk = max(1, round(height * side / longer)), max(1, round(width * side / longer))
+    if longer > side:
+        levels = F.adaptive_avg_pool2d(levels[None], shrunk)[0]
+        levels = levels / levels.abs().max().clamp(min=1e-12)  # averages of what has both signs are pale
+    out = np.zeros((levels.shape[0], side, side), np.int8)
+    top, left = (side - levels.shape[1]) // 2, (side - levels.shape[2]) // 2
+    out[:, top : top + levels.shape[1], left : left + levels.shape[2]] = np.round(levels.cpu().numpy() * LEVELS)
+    return out
