@@ -45,12 +45,14 @@ class Crops:
 class Pictures:
     """Pictures made by an analysis.
 
-    Shapes: pixels (..., k, h, w, 3) uint8. `crisp` pictures are enlarged without smoothing.
+    Shapes: pixels (..., k, h, w, 3) uint8. `crisp` pictures are enlarged without smoothing; those that need not be
+    `exact` are stored smaller, as photographs are.
     """
 
     pixels: np.ndarray
     captions: tuple[str, ...] = ()
     crisp: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ def _pictures(content: Pictures, sprites: Path) -> dict[str, Any]:
     flat = content.pixels.reshape(-1, height, width, 3)
     columns = max(1, math.ceil(math.sqrt(len(flat) * height / width)))
     path = sprites.with_suffix(".webp")
-    write_bytes(path, webp(sheet(flat, columns, gap=0), lossless=True))
+    write_bytes(path, webp(sheet(flat, columns, gap=0), lossless=content.exact))
     return {"kind": "pictures", "sprite": path.name, "height": height, "width": width, "columns": columns,
             "each": each, "captions": list(content.captions), "crisp": content.crisp}  # fmt: skip
 

@@ -1,0 +1,297 @@
+"""What in an image made a unit fire: reconstructions of every unit on its strongest images, and what they are worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting
+from ..cards import Card, Finding, Pictures, Table, card_link, layer_link
+from ..errors import NotApplicable, UsageError
+from ..figures import new_figure
+from ..formulas.means import mean_interval
+from ..network.backward import Method
+from ..network.model import Model
+from ..network.randomised import randomised
+from ..network.reconstructing import reconstructions, worth
+from ..network.rectifiers import KIND_OF, WITH_RULE
+from ..network.sampling import ByImage, by_image, drawn_channels, spread_over_depth
+from ..network.specimen import Effort, Specimen
+from ..statistics import Extremes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+K = 9  # strongest images of a unit, as many as its page shows crops
+FEW: dict[Effort, int] = {"quick": 1, "normal": 3, "full": K}  # of a network with many units or large images
+MUCH = 50_000_000  # units times pixels from where only a few of the strongest images are reconstructed
+CHECKED: dict[Effort, int] = {"quick": 4, "normal": 24, "full": 100}  # images on which the worth is measured
+OTHERS = 8  # channels beside which a channel is called specific
+CHECKED_LAYERS = 8  # of the network, spread over its depth
+STORED = 64_000_000  # bytes of all pictures of a run
+LARGEST, SMALLEST, SHEET = 48, 8, 96  # pixels of a picture's side, of those of the network's sheet
+ROWS = 6  # layers of that sheet
+METHODS = ("deconvnet", "guided", "gradient")
+
+ByLayer = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeconvnetResult(Result):
+    """Everything by layer, U its units.
+
+    Shapes: index (U, k) places in the image set, -1 for none; maps (U, k, C, s, s) int8, in steps of 1/127 of each
+    map's own scale, 0 in the middle. specific, focused (n,): specificity and share of energy in the strongest tenth of
+    the receptive field on n images; specific_shuffled, focused_shuffled: the same of the network with shuffled
+    weights. sheet (m, C, S, S) int8: the strongest unit of `sheet_units` layers, in order of depth, and their images.
+    """
+
+    method: str
+    index: ByLayer
+    maps: ByLayer
+    specific: ByLayer
+    focused: ByLayer
+    specific_shuffled: ByLayer
+    focused_shuffled: ByLayer
+    sheet: np.ndarray
+    sheet_units: tuple[str, ...]
+    sheet_images: tuple[str, ...]
+    images: int
+
+    def findings(self) -> list[Finding]:
+        means = {layer: mean_interval(values)[0] for layer, values in self.specific.items()}
+        known = {layer: value for layer, value in means.items() if not np.isnan(value)}
+        if not known:
+            return []
+        worst = min(known, key=lambda layer: known[layer])
+        control = mean_interval(self.specific_shuffled[worst])[0]
+        said = "hardly depend" if known[worst] < 0.2 else "depend in part" if known[worst] < 0.6 else "depend"
+        return [Finding(
+            sentence=f"{self.method.capitalize()} pictures of {worst} {said} on which of its units is asked for: "
+            f"specificity {known[worst]:.2f} of 1, the least of {len(known)} layers",
+            number=known[worst], weight=0.1 + 0.6 * max(0.0, 0.5 - known[worst]),
+            link=card_link("What reconstructions are worth"),
+            control=f"with shuffled weights {control:.2f}",
+        )]  # fmt: skip
+
+    def cards(self) -> list[Card]:
+        return [self._table(), *self._sheet_card(), *(self._unit_card(layer) for layer in self.maps)]
+
+    def _table(self) -> Card:
+        rows = tuple(
+            (layer, *(_interval(part[layer]) for part in (self.specific, self.specific_shuffled, self.focused,
+                                                          self.focused_shuffled)))
+            for layer in self.specific
+        )  # fmt: skip
+        header = ("layer", "specificity", "with shuffled weights", "energy in the strongest tenth",
+                  "with shuffled weights ")  # fmt: skip
+        return Card(
+            title="What reconstructions are worth",
+            how_to_read="Specificity: 1 - mean |cosine| between a unit's reconstruction and those of "
+            f"{OTHERS} other units of the layer at the same position; 0: all give the same picture. Energy: share of "
+            f"the sum of squares in the strongest tenth of the receptive field. Means and 95% intervals over "
+            f"{self.images:,} images, one unit each.",
+            content=Table(header=header, rows=rows, links=tuple(layer_link(layer) for layer in self.specific)),
+            control="The same with the weights of every layer shuffled; a flat picture has 10% in a tenth.",
+        )
+
+    def _sheet_card(self) -> list[Card]:
+        if not len(self.sheet):
+            return []
+        captions = tuple(f"{unit} · {name}" for unit, name in zip(self.sheet_units, self.sheet_images, strict=True))
+        return [Card(
+            title="Strongest units by depth",
+            how_to_read="The strongest unit of some layers on the image that excites it most, projected back to the "
+            f"pixels ({self.method}); grey is 0.",
+            content=Pictures(pixels=_coloured(self.sheet), captions=captions, crisp=False),
+            control="How far such pictures depend on the unit says the table of their worth.",
+        )]  # fmt: skip
+
+    def _unit_card(self, layer: str) -> Card:
+        line = self._line(layer)
+        return Card(
+            title="Reconstructions", layer=layer, per_unit=True, section="sees",
+            how_to_read=f"What of the strongest images reached this unit, by {self.method}: one unit at its strongest "
+            f"position, within what it can see, each in its own scale; grey is 0. {line}",
+            content=Pictures(pixels=_coloured(self.maps[layer]), crisp=False, exact=False),
+            control=self._control(layer),
+        )  # fmt: skip
+
+    def _line(self, layer: str) -> str:
+        nearest = self._nearest(layer)
+        if nearest is None:
+            return ""
+        return f"Specificity {_interval(self.specific[nearest])}" + (f" (of {nearest})" if nearest != layer else "")
+
+    def _control(self, layer: str) -> str:
+        nearest = self._nearest(layer)
+        return "" if nearest is None else f"With shuffled weights: {_interval(self.specific_shuffled[nearest])}."
+
+    def _nearest(self, layer: str) -> str | None:
+        """The layer among those measured that is nearest in depth."""
+        order, measured = list(self.maps), [k for k in self.maps if k in self.specific]
+        return min(measured, key=lambda k: abs(order.index(k) - order.index(layer)), default=None)
+
+    def plot(self) -> "Figure":
+        """Specificity through the layers, with that of shuffled weights."""
+        figure = new_figure(size=(max(5.0, 0.7 * len(self.specific)), 3.6))
+        axes, depth = figure.axes[0], np.arange(len(self.specific))
+        for part, name, style in (
+            (self.specific, "trained", "o-"),
+            (self.specific_shuffled, "shuffled weights", "s--"),
+        ):
+            means = np.array([mean_interval(values) for values in part.values()])
+            axes.errorbar(depth, means[:, 0], yerr=[means[:, 0] - means[:, 1], means[:, 2] - means[:, 0]], fmt=style,
+                          capsize=3, label=name)  # fmt: skip
+        axes.set_xticks(depth, list(self.specific), rotation=45, ha="right", fontsize=7)
+        axes.set(ylim=(0, 1), ylabel=f"specificity of {self.method} pictures")
+        axes.legend()
+        return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deconvnet(Analysis):
+    """What in an image made this unit fire?"""
+
+    name = "deconvnet"
+    question = "What in an image made this unit fire?"
+    result = DeconvnetResult
+
+    method: str = setting("deconvnet", help="deconvnet, guided or gradient")
+    images: int = setting(0, help=f"strongest images of a unit; 0: {K} of small networks, else by effort (1, 3 or 9)")
+    checked: int = setting(0, help="images on which specificity is measured; 0: by effort (4, 24 or 100)")
+
+    def steps(self, specimen: Specimen) -> Steps:
+        images, model = specimen.need_images(self.name), specimen.model
+        where, method = self._sites(specimen), cast(Method, self.method)
+        answers = yield Pass(top=each(where, Extremes(k=K)))
+        count, checked = self._count(specimen, where), spread_over_depth(list(where), CHECKED_LAYERS)
+        index = {k: top.index[:, :count] for k, top in answers["top"].items()}
+        sides = _sides(specimen, where, count)
+        wanted = by_image(where, index, {k: top.place[:, :count] for k, top in answers["top"].items()})
+        best = _sheet_units(where, answers["top"])
+        tiles = yield Jobs(
+            key=f"{method} of {count} images a unit, up to {max(sides.values())} pixels", items=tuple((place, found) for place, found in wanted.items()),
+            function=lambda some: [reconstructions(model, images[i], found, method, sides) for i, found in some],
+        )  # fmt: skip
+        large = yield Jobs(
+            key=f"{method}, sheet", items=tuple(best),
+            function=lambda some: [
+                reconstructions(model, images[i], {site: [at]}, method, {site: SHEET})[site][0]
+                for _, site, i, at in some
+            ],
+        )  # fmt: skip
+        chosen = np.argsort(images.hashes, kind="stable")
+        chosen = np.sort(images.readable(chosen, min(self.checked or CHECKED[specimen.effort], len(images))))
+        worths = []
+        for name, network in (("trained", model), ("shuffled weights", randomised(model, specimen.seed))):
+            worths.append((yield _worth(specimen, name, network, [where[k] for k in checked], method, chosen)))
+        specific, focused = ([_by_layer(found, where, checked, which) for found in worths] for which in (0, 1))
+        return DeconvnetResult(
+            method=self.method, index=index, maps=_arranged(specimen, where, index, wanted, tiles, sides),
+            specific=specific[0], specific_shuffled=specific[1], focused=focused[0], focused_shuffled=focused[1],
+            sheet=np.stack(large) if large else np.zeros((0, 1, SHEET, SHEET), np.int8),
+            sheet_units=tuple(f"{layer}:{at[0]}" for layer, _, _, at in best),
+            sheet_images=tuple(images.ids[i] for _, _, i, _ in best), images=len(chosen),
+        )  # fmt: skip
+
+    def limits(self, specimen: Specimen) -> Sequence[Limit]:
+        left_out = [layer for layer in specimen.reading() if layer not in self._sites(specimen)]
+        return [Limit(f"{len(left_out)} layers whose channels do not come first are left out: {left_out[0]}, ...",
+                      "Look at the convolutions")] if left_out else []  # fmt: skip
+
+    def _sites(self, specimen: Specimen) -> dict[str, str]:
+        if self.method not in METHODS:
+            raise UsageError(f"Method {self.method!r} does not exist", f"Methods are {', '.join(METHODS)}",
+                             "Set deconvnet.method to one of them")  # fmt: skip
+        kinds = {KIND_OF[site.operation] for site in specimen.sites.values() if site.operation in KIND_OF}
+        smooth = sorted(kinds - WITH_RULE - {"Hardtanh", "Threshold", "clamp"})
+        if smooth and self.method != "gradient":
+            raise NotApplicable(
+                f"{specimen.model.name} has {', '.join(smooth)}, for which {self.method} has no rule",
+                "The rule is defined for rectifiers", "Look at the gradient: --set deconvnet.method=gradient",
+            )  # fmt: skip
+        return {k: site for k, site in specimen.reading().items() if specimen.sites[site].channel_axis == 1}
+
+    def _count(self, specimen: Specimen, where: Mapping[str, str]) -> int:
+        if self.images:
+            return min(self.images, K)
+        units = sum(specimen.sites[layer].units for layer in where)
+        small = units * int(np.prod(specimen.model.preprocessing.size)) <= MUCH
+        return K if small and specimen.effort != "quick" else FEW[specimen.effort]
+
+
+def _sides(specimen: Specimen, where: Mapping[str, str], count: int) -> dict[str, int]:
+    """The side of a picture by site: what units see, as far as all pictures together stay within bounds."""
+    units = sum(specimen.sites[layer].units for layer in where)
+    channels = specimen.model.preprocessing.shape[0]
+    bound = int(np.clip((STORED / (units * count * channels)) ** 0.5, SMALLEST, LARGEST))
+    size, sides = specimen.model.preprocessing.size, {}
+    for site in where.values():
+        field = specimen.receptive_fields[site]
+        seen = size if field is None else [axis.high - axis.low + 1 for axis in (field.rows, field.columns)]
+        sides[site] = min(bound, max(min(seen[0], size[0]), min(seen[1], size[1])))
+    return sides
+
+
+def _sheet_units(where: Mapping[str, str], tops: Mapping[str, Any]) -> list[tuple[str, str, int, tuple[int, int]]]:
+    """Of some layers the unit whose activation stands out most from the layer's others: layer, site, image, place."""
+    found = []
+    for layer in spread_over_depth(list(where), ROWS):
+        best = np.nan_to_num(tops[layer].values[:, 0], nan=-np.inf)
+        unit = int(best.argmax())
+        if tops[layer].index[unit, 0] >= 0:
+            image, place = (int(part[unit, 0]) for part in (tops[layer].index, tops[layer].place))
+            found.append((layer, where[layer], image, (unit, place)))
+    return found
+
+
+def _worth(
+    specimen: Specimen, name: str, model: Model, sites: Sequence[str], method: Method, chosen: np.ndarray
+) -> Jobs:
+    images = specimen.need_images(name)
+
+    def work(some: Sequence[int]) -> list[dict[str, list[float]]]:
+        answers = []
+        for place in some:
+            channels = {site: drawn_channels(specimen, site, OTHERS + 1, place) for site in sites}
+            found = worth(model, images[place], sites, method, channels)
+            answers.append({site: list(pair) for site, pair in found.items()})
+        return answers
+
+    return Jobs(key=f"worth of {method}, {name}", items=tuple(int(place) for place in chosen), function=work)
+
+
+def _by_layer(found: Sequence[Any], where: Mapping[str, str], layers: Sequence[str], which: int) -> ByLayer:
+    return {layer: np.array([answer[where[layer]][which] for answer in found]) for layer in layers}
+
+
+def _arranged(
+    specimen: Specimen, where: Mapping[str, str], index: ByLayer, wanted: ByImage, tiles: Sequence[Any],
+    sides: Mapping[str, int],
+) -> ByLayer:  # fmt: skip
+    """Pictures by unit and rank, from pictures by image."""
+    channels = specimen.model.preprocessing.shape[0]
+    maps = {
+        layer: np.zeros((*index[layer].shape, channels, sides[site], sides[site]), np.int8)
+        for layer, site in where.items()
+    }
+    layers = {site: layer for layer, site in where.items()}
+    for (image, found), made in zip(wanted.items(), tiles, strict=True):
+        for site, units in found.items():
+            layer = layers[site]
+            for (unit, _), tile in zip(units, made[site], strict=True):
+                maps[layer][unit, index[layer][unit] == image] = tile
+    return maps
+
+
+def _coloured(maps: np.ndarray) -> np.ndarray:
+    """Shapes: (..., C, s, s) int8 -> (..., s, s, 3) uint8; 0 is grey, 127 full."""
+    picture = np.clip(np.round(127.5 + np.moveaxis(maps, -3, -1).astype(np.float32)), 0, 255).astype(np.uint8)
+    return picture if picture.shape[-1] == 3 else np.repeat(picture[..., :1], 3, -1)
+
+
+def _interval(values: np.ndarray) -> str:
+    mean, low, high = mean_interval(values)
+    return "–" if np.isnan(mean) else f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
