@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .backward import RULES, Method, Trace, going_back
+from .backward import Trace, going_back
+from .rules import RULES, Method, is_rectifier
 from .window import Rule, Way, find_way, follow
 from .window_steps import Whole, Window
 
@@ -101,7 +102,7 @@ class Projector:
         Raises: NotApplicable if a part of the network cannot be seen through; UsageError for a unit there is not.
         """
         check_units(self.trace, units)
-        with going_back(self.trace, self.method) as count:
+        with going_back(self.trace, self.method) as handled:
             way = self._way
             size = (int(self.trace.images.shape[2]), int(self.trace.images.shape[3]))
             if isinstance(way, Way):
@@ -111,7 +112,8 @@ class Projector:
         where = np.array([(*unit, 0, 0)[:4] for unit in units]).reshape(-1, 4)
         activation = np.array([float(self.trace.activation[unit]) for unit in units])
         return Projection(maps=maps, boxes=boxes, units=where, activation=activation, method=self.method,
-                          rectifiers=count, size=size, whole_image=way if isinstance(way, str) else "")  # fmt: skip
+                          rectifiers=handled.rectifiers, size=size,
+                          whole_image=way if isinstance(way, str) else "")  # fmt: skip
 
     def together(self, units: Sequence[tuple[int, ...]]) -> Tensor:
         """One map an image for units that are seeds together. Shapes: -> (N, C, H, W)."""
@@ -154,7 +156,7 @@ class Projector:
 
     def _rule(self, kind: str) -> Rule:
         rule = RULES[self.method]
-        return lambda after, before, node: rule(after, before)
+        return lambda after, before, node: rule(after, before, node) if is_rectifier(node) else after
 
 
 def check_units(trace: Trace, units: Iterable[tuple[int, ...]]) -> None:
