@@ -27,8 +27,8 @@ def image(side: int, count: int = 1) -> Tensor:
 
 
 def back(model: mt.Model, x: Tensor, site: str, units: list[tuple[int, ...]], method: Any) -> tuple[list[Tensor], int]:
-    with tracing(model, x, site) as trace, going_back(trace, method) as count:
-        return [trace.back(seed) for seed in seeds(trace, units)], count
+    with tracing(model, x, site) as trace, going_back(trace, method) as handled:
+        return [trace.back(seed) for seed in seeds(trace, units)], handled.rectifiers
 
 
 class Swapped(TorchFunctionMode):
@@ -160,14 +160,14 @@ def test_it_is_the_explicit_deconvnet(kernel, stride, padding, pool, bias, in_pl
     layers = seeded(stack, kernel, stride, padding, pool, bias, in_place).double()
     model = mt.open_model(layers, size=41)
     x = image(41)
-    with tracing(model, x, "7") as trace, going_back(trace, "deconvnet") as count:
+    with tracing(model, x, "7") as trace, going_back(trace, "deconvnet") as handled:
         channel, y, column = (
             int(i) for i in torch.unravel_index(trace.activation[0].argmax(), trace.activation[0].shape)
         )
         (seed,) = seeds(trace, [(0, channel, y, column)])
         found = trace.back(seed)
     expected = explicit(layers, x, seed)
-    assert count == 3 and expected.abs().max() > 0
+    assert handled.rectifiers == 3 and expected.abs().max() > 0
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
 
 
@@ -176,8 +176,8 @@ def test_it_is_the_explicit_deconvnet(kernel, stride, padding, pool, bias, in_pl
 )
 def test_every_rectifier_of_a_known_network_is_counted(name, count) -> None:
     model = opened(without_weights(name), 64)
-    with tracing(model, image(64).float(), model.sites.output) as trace, going_back(trace, "deconvnet") as found:
-        assert found == count
+    with tracing(model, image(64).float(), model.sites.output) as trace, going_back(trace, "deconvnet") as handled:
+        assert handled.rectifiers == count
 
 
 def test_going_back_is_homogeneous_and_nothing_comes_of_nothing() -> None:
@@ -208,8 +208,8 @@ def test_smooth_activations_are_refused_with_what_to_use_instead() -> None:
         assert str(caught.value) == (
             "2 lies behind Gelu. The deconvnet method is defined for rectifiers. Use the method gradient."
         )
-        with going_back(trace, "gradient") as count:
-            assert count == 0
+        with going_back(trace, "gradient") as handled:
+            assert handled.rectifiers == 0
 
 
 @pytest.mark.parametrize("unit", [(0, 9), (0, 1, 2, 3), (1, 0), (0, -1)])

@@ -82,7 +82,7 @@ def test_the_remark_counts_modules_functions_and_rules() -> None:
     remark = remark_rectifiers(rectifiers(layers))
     assert remark.sentence == (
         "4 rectifiers: 2 ReLU (1 modules, 1 functions; 0 in place), 1 ReLU6 (1 modules, 0 functions; 1 in place), "
-        "1 GELU (1 modules, 0 functions; 0 in place); 3 of 4 have a deconvnet rule (ReLU and ReLU6)"
+        "1 GELU (1 modules, 0 functions; 0 in place); 3 of 4 have a deconvnet rule (ReLU, ReLU6 and LeakyReLU)"
     )
     assert (remark.number, remark.level, remark.places) == (4, "note", ("0", "1.relu", "3", "4"))
 

@@ -11,11 +11,11 @@ from ..cards import Card, Finding, Pictures, Table, card_link, layer_link
 from ..errors import NotApplicable, UsageError
 from ..figures import new_figure
 from ..formulas.means import mean_interval
-from ..network.backward import Method
 from ..network.model import Model
 from ..network.randomised import randomised
 from ..network.reconstructing import reconstructions, worth
 from ..network.rectifiers import KIND_OF, WITH_RULE
+from ..network.rules import Method
 from ..network.sampling import ByImage, by_image, drawn_channels, spread_over_depth
 from ..network.specimen import Effort, Specimen
 from ..statistics import Extremes
@@ -172,7 +172,8 @@ class Deconvnet(Analysis):
         wanted = by_image(where, index, {k: top.place[:, :count] for k, top in answers["top"].items()})
         best = _sheet_units(where, answers["top"])
         tiles = yield Jobs(
-            key=f"{method} of {count} images a unit, up to {max(sides.values())} pixels", items=tuple((place, found) for place, found in wanted.items()),
+            key=f"{method} of {count} images a unit, up to {max(sides.values())} pixels",
+            items=tuple((place, found) for place, found in wanted.items()),
             function=lambda some: [reconstructions(model, images[i], found, method, sides) for i, found in some],
         )  # fmt: skip
         large = yield Jobs(

@@ -5,10 +5,10 @@ in-place and shared rectifiers are all the same, and every one of them is counte
 Reference: Zeiler and Fergus 2014 (deconvnet), Springenberg et al. 2015 (guided).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,21 +19,28 @@ from ..errors import NotApplicable, UsageError
 from .calls import Call, Following, Listener, first_tensor
 from .model import Model
 from .recorder import Enough
+from .rules import RULES, Method, Rule, is_rectifier
 from .sites import Site
+from .unpooling import UNPOOLING, Pools, is_pool, overlaps, refuse_without_switches
 from .untouched import untouched
 
-Method = Literal["deconvnet", "guided", "gradient"]
-Rule = Callable[[Tensor, Tensor], Tensor]  # what autograd makes of a gradient, and that gradient -> what goes on
-
-RULES: Mapping[str, Rule] = {
-    "deconvnet": lambda after, before: before.clamp(min=0),  # rectify the reconstruction, whatever the forward pass did
-    "guided": lambda after, before: after.clamp(min=0),
-    "gradient": lambda after, before: after,
-}
-RECTIFYING = ("ReluBackward", "ThresholdBackward", "HardtanhBackward", "ClampBackward", "ClampMinBackward")
 # Activations that are no rectifiers: for them neither rule is defined.
 SMOOTH = ("GeluBackward", "SiluBackward", "HardswishBackward", "EluBackward", "MishBackward", "SoftplusBackward")
 OPAQUE = ("CompiledFunctionBackward", "CheckpointFunctionBackward")  # nobody sees what they go through
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handled:
+    """What is in force on the way back.
+
+    How many rectifiers and max pools there are, how many of the pools have windows that overlap, and the unpooling:
+    "gradient" (added up where windows share a maximum) or "switch" (placed: the last window's value stands).
+    """
+
+    rectifiers: int
+    pools: int
+    overlapping: int
+    unpooling: Pools
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +58,12 @@ class Trace:
     @property
     def rectifiers(self) -> list[Any]:
         """The rectifiers between the pixels and the site, as nodes of the graph: a module called twice is two."""
-        return [node for node in self.nodes() if node.name().startswith(RECTIFYING) and _rectifies(node)]
+        return [node for node in self.nodes() if is_rectifier(node)]
+
+    @property
+    def pools(self) -> list[Any]:
+        """The max pools between the pixels and the site, as nodes of the graph."""
+        return [node for node in self.nodes() if is_pool(node)]
 
     def nodes(self) -> list[Any]:
         """Every node of the graph between the site and the pixels."""
@@ -98,19 +110,24 @@ def tracing_all(model: Model, images: Tensor, sites: Iterable[str]) -> Iterator[
 
 
 @contextmanager
-def going_back(trace: Trace, method: Method) -> Iterator[int]:
-    """While entered, `trace.back` follows this method at every rectifier; gives how many there are.
+def going_back(trace: Trace, method: Method, pools: Pools = "gradient") -> Iterator[Handled]:
+    """While entered, `trace.back` follows the method at every rectifier and the unpooling at every max pool.
 
     Raises: NotApplicable if a part of the network cannot be seen through, or has no such rule.
     """
     rule = RULES[known("Method", method, RULES, "Name one of them")]
+    unpooling = UNPOOLING[known("Unpooling", pools, UNPOOLING, "Name one of them")]
     _refuse(trace, method)
-    nodes = trace.rectifiers if method != "gradient" else []
+    rectifiers, pooling = trace.rectifiers, trace.pools
+    if pools != "gradient":
+        refuse_without_switches(pooling)
     with ExitStack() as stack:
-        for node in nodes:
-            handle = node.register_hook(lambda after, before: _ruled(rule, after, before))
-            stack.callback(handle.remove)
-        yield len(trace.rectifiers)
+        for node in rectifiers if method != "gradient" else []:
+            stack.callback(_hooked(node, rule).remove)
+        for node in pooling if pools != "gradient" else []:
+            stack.callback(_hooked(node, unpooling).remove)
+        yield Handled(rectifiers=len(rectifiers), pools=len(pooling), unpooling=pools,
+                      overlapping=sum(overlaps(node) for node in pooling))  # fmt: skip
 
 
 def seeds(trace: Trace, units: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
@@ -152,15 +169,6 @@ class _Until(Listener):
         return output
 
 
-def _rectifies(node: Any) -> bool:
-    """Whether a threshold or a clamp is a rectifier: its lower end is 0."""
-    for name in ("_saved_threshold", "_saved_min_val", "_saved_min"):
-        if hasattr(node, name):
-            low = getattr(node, name)
-            return low is not None and float(low) == 0
-    return True
-
-
 def _refuse(trace: Trace, method: str) -> None:
     names = [node.name() for node in trace.nodes()]
     hidden = sorted({name for name in names if name.startswith(OPAQUE)})
@@ -175,7 +183,10 @@ def _refuse(trace: Trace, method: str) -> None:
         )  # fmt: skip
 
 
-def _ruled(rule: Rule, after: Sequence[Tensor | None], before: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
-    if after[0] is None or before[0] is None:
-        return tuple(after)
-    return (rule(after[0], before[0]), *after[1:])
+def _hooked(node: Any, rule: Rule) -> Any:
+    def hook(after: Sequence[Tensor | None], before: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+        if after[0] is None or before[0] is None:
+            return tuple(after)
+        return (rule(after[0], before[0], node), *after[1:])
+
+    return node.register_hook(hook)

@@ -4,17 +4,19 @@ The rules are positively homogeneous but not additive, so every unit is projecte
 forward pass, whose graph is kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .backward import RULES, Method, Trace, going_back
+from .backward import Handled, Trace, going_back
+from .rules import RULES, Method, is_rectifier
+from .unpooling import Pools, overlaps
 from .window import Rule, Way, find_way, follow
 from .window_steps import Whole, Window
 
@@ -37,7 +39,7 @@ class Projection:
     units: np.ndarray
     activation: np.ndarray
     method: Method
-    rectifiers: int
+    handled: Handled
     size: tuple[int, int]
     whole_image: str
 
@@ -73,8 +75,8 @@ def strongest(trace: Trace, images: Sequence[int], channels: Sequence[int]) -> l
 class Projector:
     """Projects units of one trace by one method; what needs to be known of the graph is found once."""
 
-    def __init__(self, trace: Trace, method: Method, windows: Windows = "auto") -> None:
-        self.trace, self.method, self.windows = trace, method, windows
+    def __init__(self, trace: Trace, method: Method, windows: Windows = "auto", pools: Pools = "gradient") -> None:
+        self.trace, self.method, self.windows, self.pools = trace, method, windows, pools
 
     @cached_property
     def _way(self) -> Way | str:
@@ -83,6 +85,8 @@ class Projector:
             return "whole images were asked for"
         try:
             way = find_way(self.trace.edge.node, self.trace.images)
+            if self.pools == "switch" and any(overlaps(node) for node in self.trace.pools):
+                raise Whole("unpooling by switches where pools overlap needs the whole image")
             if self.trace.edge.output_nr:
                 raise Whole("the site is one of several results")
         except Whole as reason:
@@ -104,7 +108,7 @@ class Projector:
         check_units(self.trace, units)
         activation = [float(self.trace.activation[unit]) for unit in units]
         seeds = activation if values is None else values
-        with going_back(self.trace, self.method) as count:
+        with going_back(self.trace, self.method, self.pools) as handled:
             way = self._way
             size = (int(self.trace.images.shape[2]), int(self.trace.images.shape[3]))
             if isinstance(way, Way):
@@ -113,7 +117,7 @@ class Projector:
                 maps, boxes = self._on_images(units, seeds), np.tile([0, 0, *size], (len(units), 1))
         where = np.array([(*unit, 0, 0)[:4] for unit in units]).reshape(-1, 4)
         return Projection(maps=maps, boxes=boxes, units=where, activation=np.array(activation), method=self.method,
-                          rectifiers=count, size=size, whole_image=way if isinstance(way, str) else "")  # fmt: skip
+                          handled=handled, size=size, whole_image=way if isinstance(way, str) else "")  # fmt: skip
 
     def together(self, units: Sequence[tuple[int, ...]]) -> Tensor:
         """One map an image for units that are seeds together. Shapes: -> (N, C, H, W)."""
@@ -121,7 +125,7 @@ class Projector:
         seed = torch.zeros_like(self.trace.activation)
         for unit in units:
             seed[unit] = self.trace.activation[unit]
-        with going_back(self.trace, self.method):
+        with going_back(self.trace, self.method, self.pools):
             return self.trace.back(seed)
 
     def _on_images(self, units: Sequence[tuple[int, ...]], values: Sequence[float]) -> Tensor:
@@ -158,9 +162,14 @@ class Projector:
 
     def _rule(self, kind: str) -> Rule:
         rule = RULES[self.method]
-        if self.method == "deconvnet":
-            return lambda plain, before, node: rule(before, before)  # it does not ask for the plain gradient
-        return lambda plain, before, node: rule(plain(), before)
+
+        def ruled(plain: Callable[[], Tensor], before: Tensor, node: Any) -> Tensor:
+            if not is_rectifier(node):
+                return plain()
+            # a deconvnet does not ask for the plain gradient
+            return rule(before if self.method == "deconvnet" else plain(), before, node)
+
+        return ruled
 
 
 def check_units(trace: Trace, units: Iterable[tuple[int, ...]]) -> None:

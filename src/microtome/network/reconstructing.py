@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..formulas.specificity import concentration, specificity
-from .backward import Method, Trace, tracing_all
+from .backward import Trace, tracing_all
 from .inputs import prepare
 from .model import Model
 from .projection import Projection, Projector, strongest
+from .rules import Method
 
 LEVELS = 127  # steps of a stored picture on either side of 0
 FULL = 0.999  # of a map's magnitudes lie within its scale: one outlier must not make everything else grey

@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "clamp": ("clamp", "clamp_", "clamp_min", "clamp_min_"),  # a ReLU if its lower end is 0
 }
 KIND_OF = {name: kind for kind, functions in KINDS.items() for name in (kind, *functions)}
-WITH_RULE = frozenset(("ReLU", "ReLU6"))  # for which the deconvnet's backward pass is defined
+WITH_RULE = frozenset(("ReLU", "ReLU6", "LeakyReLU"))  # for which the deconvnet's backward pass is defined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,5 +68,5 @@ def remark_rectifiers(found: list[Rectifier]) -> Remark:
     return Remark(
         name="rectifiers", number=len(found), level="fine" if ruled == len(found) else "note",
         sentence=f"{counted(len(found), 'rectifier')}: {', '.join(parts)}; {ruled} of {len(found)} have a deconvnet "
-        "rule (ReLU and ReLU6)", places=tuple(each.site for each in found),
+        "rule (ReLU, ReLU6 and LeakyReLU)", places=tuple(each.site for each in found),
     )  # fmt: skip

@@ -138,9 +138,16 @@ def _clamped(x: Tensor, node: Any) -> Tensor:
     return above if high is None else above & (x <= high)
 
 
+def _sloped(x: Tensor, node: Any) -> Tensor:
+    return torch.where(x > 0, 1.0, float(node._saved_negative_slope)).to(x.dtype)
+
+
 # The plain gradients of what acts on every number by itself.
 POINTWISE: Mapping[str, Callable[[Any, Window, Tensor], Tensor]] = {
     "Relu": _passed("_saved_result", lambda x, node: x > 0),
+    "LeakyRelu": _passed(
+        "_saved_self", lambda x, node: torch.where(x > 0, 1.0, node._saved_negative_slope).to(x.dtype)
+    ),
     "Threshold": _passed("_saved_self", lambda x, node: x > node._saved_threshold),
     "Hardtanh": _passed("_saved_self", lambda x, node: (x > node._saved_min_val) & (x < node._saved_max_val)),
     "Clamp": _passed("_saved_self", _clamped),
