@@ -17,9 +17,10 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from ..checks import known
 from ..errors import NotApplicable, UsageError
 from .calls import Call, Following, Listener, first_tensor
+from .census import Census
 from .model import Model
-from .recorder import Enough
-from .sites import Site
+from .recorder import Enough, calls_changed
+from .sites import Site, Sites
 from .untouched import untouched
 
 Method = Literal["deconvnet", "guided", "gradient"]
@@ -47,6 +48,7 @@ class Trace:
     images: Tensor
     activation: Tensor
     edge: GradientEdge
+    census: Census
 
     @property
     def rectifiers(self) -> list[Any]:
@@ -55,14 +57,23 @@ class Trace:
 
     def nodes(self) -> list[Any]:
         """Every node of the graph between the site and the pixels."""
-        found: dict[Any, None] = {}
+        takers: dict[Any, list[Any]] = {self.edge.node: []}
         waiting: list[Any] = [self.edge.node]
         while waiting:
             node = waiting.pop()
-            if node is not None and node not in found:
-                found[node] = None
-                waiting += [following for following, _ in node.next_functions]
-        return list(found)
+            for following, _ in node.next_functions:
+                if following is not None and following not in takers:
+                    takers[following] = []
+                    waiting.append(following)
+                if following is not None:
+                    takers[following].append(node)
+        leading = dict.fromkeys(node for node in takers if getattr(node, "variable", None) is self.images)
+        waiting = list(leading)  # what leads to parameters alone is left out
+        while waiting:
+            new = [node for node in takers[waiting.pop()] if node not in leading]
+            leading.update(dict.fromkeys(new))
+            waiting += new
+        return [node for node in takers if node in leading]
 
     def back(self, seed: Tensor) -> Tensor:
         """What `seed` becomes at the pixels under the rule in force. Shapes: like activation -> like images."""
@@ -75,24 +86,32 @@ class Trace:
 def tracing(model: Model, images: Tensor, site: str) -> Iterator[Trace]:
     """Run the model on prepared images up to a site; the graph lives as long as the context.
 
-    Shapes: images (N, C, H, W). Raises: UnknownName.
+    Shapes: images (N, C, H, W).
+    Raises: UnknownName; NotApplicable for a site without a way back to the pixels; CallOrderChanged.
     """
     wanted = model.sites[model.sites.resolve(site)]
     with untouched(model.module) as module, torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
-        listener = _Until(wanted, list(model.sites))
+        given = leaf.clone()  # a network may overwrite its input, but no leaf
+        listener = _Until(wanted, model.sites, Census(model.sites, wanted.name, given))
         with Following(module, listener), suppress(Enough):
-            module(leaf.clone())  # a network may overwrite its input, but no leaf
-        assert listener.found is not None, "sites are found by running"
+            module(given)
+        if listener.found is None:
+            raise calls_changed(list(model.sites.values()), listener.position + 1, "the end")
         activation, edge = listener.found
-        yield Trace(site=wanted, images=leaf, activation=activation, edge=edge)
+        if edge is None:
+            raise _cut_off(wanted)
+        trace = Trace(site=wanted, images=leaf, activation=activation, edge=edge, census=listener.census)
+        if not trace.nodes():
+            raise _cut_off(wanted)
+        yield trace
 
 
 @contextmanager
 def going_back(trace: Trace, method: Method) -> Iterator[int]:
     """While entered, `trace.back` follows this method at every rectifier; gives how many there are.
 
-    Raises: NotApplicable if a part of the network cannot be seen through, or has no such rule.
+    Raises: NotApplicable if a part of the network cannot be seen through or has no such rule, or a rectifier is missed.
     """
     rule = RULES[known("Method", method, RULES, "Name one of them")]
     _refuse(trace, method)
@@ -126,17 +145,24 @@ def seeds(trace: Trace, units: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
 class _Until(Listener):
     """Keeps a copy of one site's tensor and its place in the graph, before anything can overwrite them, and stops."""
 
-    def __init__(self, site: Site, order: list[str]) -> None:
-        self.last, self.position = order.index(site.name), -1
-        self.found: tuple[Tensor, GradientEdge] | None = None
+    def __init__(self, site: Site, sites: Sites, census: Census) -> None:
+        self.order, self.last, self.position, self.census = list(sites.values()), site, -1, census
+        self.found: tuple[Tensor, GradientEdge | None] | None = None
+
+    def before(self, call: Call, arguments: tuple[Any, ...]) -> None:
+        self.census.before(call, arguments)
 
     def after(self, call: Call, arguments: tuple[Any, ...], output: Any) -> Any:
         tensor = first_tensor(output)
         if tensor is None:
             return output
         self.position += 1
-        if self.position == self.last:
-            self.found = tensor.detach().clone(), get_gradient_edge(tensor)
+        site = self.order[self.position]
+        if site.call != call:
+            raise calls_changed(self.order, self.position, repr(call.base))
+        self.census.after(site.name, call, arguments, tensor)
+        if site is self.last:
+            self.found = tensor.detach().clone(), get_gradient_edge(tensor) if tensor.requires_grad else None
             raise Enough
         return output
 
@@ -148,6 +174,14 @@ def _rectifies(node: Any) -> bool:
             low = getattr(node, name)
             return low is not None and float(low) == 0
     return True
+
+
+def _cut_off(site: Site) -> NotApplicable:
+    return NotApplicable(
+        f"No gradient leads from {site.name} to the pixels",
+        "What runs under no_grad, behind detach, or on parameters alone cannot be gone back through",
+        "Choose a site before it",
+    )
 
 
 def _refuse(trace: Trace, method: str) -> None:
@@ -162,6 +196,8 @@ def _refuse(trace: Trace, method: str) -> None:
             f"{trace.site.name} lies behind {', '.join(smooth)}", f"The {method} method is defined for rectifiers",
             "Use the method gradient",
         )  # fmt: skip
+    if method != "gradient":
+        trace.census.refuse(method, trace.rectifiers, trace.nodes())
 
 
 def _ruled(rule: Rule, after: Sequence[Tensor | None], before: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
