@@ -47,6 +47,14 @@ class Census:
         if any(_rectified(taken, tensor.detach()) for taken in self._taken):
             self._by_hand.append(name)
 
+    def makers(self, nodes: Collection[Any]) -> tuple[str, ...]:
+        """The sites that made these nodes, in their order; dropout at rest, say, hands on what another one made."""
+        first: dict[Any, str] = {}
+        for name, node in self.nodes.items():
+            first.setdefault(node, name)
+        wanted = set(nodes)
+        return tuple(name for node, name in first.items() if node in wanted)
+
     def upstream(self, graph: Collection[Any]) -> list[str]:
         """The sites that lead from the pixels to the wanted one, in order; a branch that ends elsewhere is left out.
 
