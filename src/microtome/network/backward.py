@@ -93,7 +93,7 @@ def tracing(model: Model, images: Tensor, site: str) -> Iterator[Trace]:
     with untouched(model.module) as module, torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
         given = leaf.clone()  # a network may overwrite its input, but no leaf
-        listener = _Until(wanted, model.sites, Census(model.sites, wanted.name, given))
+        listener = _Until(wanted, model.sites, Census(model.sites, given))
         with Following(module, listener), suppress(Enough):
             module(given)
         if listener.found is None:
@@ -197,7 +197,7 @@ def _refuse(trace: Trace, method: str) -> None:
             "Use the method gradient",
         )  # fmt: skip
     if method != "gradient":
-        trace.census.refuse(method, trace.rectifiers, trace.nodes())
+        trace.census.refuse(trace.site.name, method, trace.rectifiers, trace.nodes())
 
 
 def _ruled(rule: Rule, after: Sequence[Tensor | None], before: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:

@@ -25,8 +25,8 @@ IN_PARTS = "CopySlices"  # an operation in place on a part of a tensor: calls do
 class Census:
     """What one forward pass called, and the node of the graph that each call made: None without a gradient."""
 
-    def __init__(self, sites: Sites, wanted: str, images: Tensor) -> None:
-        self._sites, self._wanted, self._images = sites, wanted, images
+    def __init__(self, sites: Sites, images: Tensor) -> None:
+        self._sites, self._images = sites, images
         self.nodes: dict[str, Any] = {}
         self._fed: set[str] = set()  # what is made from the pixels, and not from parameters alone
         self._by_hand: list[str] = []
@@ -55,36 +55,36 @@ class Census:
         wanted = set(nodes)
         return tuple(name for node, name in first.items() if node in wanted)
 
-    def upstream(self, graph: Collection[Any]) -> list[str]:
-        """The sites that lead from the pixels to the wanted one, in order; a branch that ends elsewhere is left out.
+    def upstream(self, site: str, graph: Collection[Any]) -> list[str]:
+        """The sites that lead from the pixels to this one, in order; a branch that ends elsewhere is left out.
 
-        If the graph shows that a tensor was put together in parts, any site may lead from anywhere to anywhere.
+        If the graph shows that a tensor was put together in parts, any earlier site may lead here.
         """
         if any(node.name().endswith(IN_PARTS) for node in graph):
-            return list(self.nodes)
-        found, waiting = {self._wanted}, [self._wanted]
+            return list(self.nodes)[: list(self.nodes).index(site) + 1]
+        found, waiting = {site}, [site]
         while waiting:
             inputs = self._sites[waiting.pop()].inputs
             waiting += [name for name in inputs if name not in found]
             found.update(inputs)
         return [name for name in self.nodes if name in found and name in self._fed]
 
-    def rectifiers(self, graph: Collection[Any]) -> list[str]:
+    def rectifiers(self, site: str, graph: Collection[Any]) -> list[str]:
         """The upstream sites that are called like a rectifier, whether there is a rule for them or not."""
-        kinds = {name: KIND_OF.get(self._sites[name].operation) for name in self.upstream(graph)}
+        kinds = {name: KIND_OF.get(self._sites[name].operation) for name in self.upstream(site, graph)}
         return [name for name, kind in kinds.items() if kind is not None and kind not in BY_THEIR_ENDS]
 
-    def refuse(self, method: str, rectifying: Collection[Any], graph: Collection[Any]) -> None:
-        """Raise unless every rectifier that is called upstream is among those nodes; `graph` is every node.
+    def refuse(self, site: str, method: str, rectifying: Collection[Any], graph: Collection[Any]) -> None:
+        """Raise unless every rectifier that is called upstream of a site is among those nodes; `graph` is every node.
 
         Raises: NotApplicable.
         """
         seen = set(rectifying)
-        site, called = self._wanted, self.rectifiers(graph)
+        called = self.rectifiers(site, graph)
         missing = [name for name in called if self.nodes[name] not in seen]
         without_rule = {KIND_OF[self._sites[name].operation] for name in missing} - WITH_RULE
         own = {type(node).__name__ for node in graph if isinstance(node, BackwardCFunction)}
-        by_hand = [name for name in self._by_hand if name in self.upstream(graph)]
+        by_hand = [name for name in self._by_hand if name in self.upstream(site, graph)]
         if without_rule:
             raise NotApplicable(
                 f"{site} lies behind {', '.join(sorted(without_rule))}",

@@ -67,7 +67,7 @@ def _kind(node: Any) -> str:
 
 def _rectifiers(trace: Trace, refused: NotApplicable | None) -> Remark:
     nodes = trace.rectifiers
-    called = {trace.census.nodes[name]: name for name in trace.census.rectifiers(trace.nodes())}
+    called = {trace.census.nodes[name]: name for name in trace.census.rectifiers(trace.site.name, trace.nodes())}
     count = len({*nodes, *called})
     if not count and refused is None:
         return Remark(
