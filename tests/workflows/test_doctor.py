@@ -87,6 +87,15 @@ def test_a_remark_is_found_by_its_name(diagnosis) -> None:
         diagnosis.remark("horoscope")
 
 
+@pytest.mark.peer
+def test_it_says_that_googlenets_rectifiers_are_handled_and_that_two_other_libraries_see_none() -> None:
+    for peer in ("captum", "pytorch_grad_cam"):
+        pytest.importorskip(peer, reason=f"{peer} is not installed: needs the peers extra")
+    lines = "\n".join(mt.doctor("torchvision:googlenet").lines())
+    assert "57 of 57 rectifiers are handled by deconvnet and guided" in lines
+    assert lines.count(" sees 0 of 57 rectifiers: ") == lines.count(" returns the plain gradient here ") == 2
+
+
 def test_what_needs_a_refused_result_is_refused_too(tmp_path) -> None:
     (tmp_path / "needy.py").write_text(PLUGIN)
     model = opened(seeded(Plain))

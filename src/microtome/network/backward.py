@@ -17,10 +17,11 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from ..checks import known
 from ..errors import NotApplicable, UsageError
 from .calls import Call, Following, Listener, first_tensor
+from .census import Census
 from .model import Model
-from .recorder import Enough
+from .recorder import Enough, calls_changed
 from .rules import RULES, Method, Rule, is_rectifier
-from .sites import Site
+from .sites import Site, Sites
 from .unpooling import UNPOOLING, Pools, is_pool, overlaps, refuse_without_switches
 from .untouched import untouched
 
@@ -54,6 +55,7 @@ class Trace:
     images: Tensor
     activation: Tensor
     edge: GradientEdge
+    census: Census
 
     @property
     def rectifiers(self) -> list[Any]:
@@ -67,14 +69,23 @@ class Trace:
 
     def nodes(self) -> list[Any]:
         """Every node of the graph between the site and the pixels."""
-        found: dict[Any, None] = {}
+        takers: dict[Any, list[Any]] = {self.edge.node: []}
         waiting: list[Any] = [self.edge.node]
         while waiting:
             node = waiting.pop()
-            if node is not None and node not in found:
-                found[node] = None
-                waiting += [following for following, _ in node.next_functions]
-        return list(found)
+            for following, _ in node.next_functions:
+                if following is not None and following not in takers:
+                    takers[following] = []
+                    waiting.append(following)
+                if following is not None:
+                    takers[following].append(node)
+        leading = dict.fromkeys(node for node in takers if getattr(node, "variable", None) is self.images)
+        waiting = list(leading)  # what leads to parameters alone is left out
+        while waiting:
+            new = [node for node in takers[waiting.pop()] if node not in leading]
+            leading.update(dict.fromkeys(new))
+            waiting += new
+        return [node for node in takers if node in leading]
 
     def back(self, seed: Tensor) -> Tensor:
         """What `seed` becomes at the pixels under the rule in force. Shapes: like activation -> like images."""
@@ -87,7 +98,8 @@ class Trace:
 def tracing(model: Model, images: Tensor, site: str) -> Iterator[Trace]:
     """Run the model on prepared images up to a site; the graph lives as long as the context.
 
-    Shapes: images (N, C, H, W). Raises: UnknownName.
+    Shapes: images (N, C, H, W).
+    Raises: UnknownName; NotApplicable for a site without a way back to the pixels; CallOrderChanged.
     """
     with tracing_all(model, images, [site]) as traces:
         yield traces[site]
@@ -99,21 +111,20 @@ def tracing_all(model: Model, images: Tensor, sites: Iterable[str]) -> Iterator[
     wanted = {name: model.sites[model.sites.resolve(name)] for name in sites}
     with untouched(model.module) as module, torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
-        listener = _Until({site.name for site in wanted.values()}, list(model.sites))
+        given = leaf.clone()  # a network may overwrite its input, but no leaf
+        listener = _Until({site.name for site in wanted.values()}, model.sites, Census(model.sites, given))
         with Following(module, listener), suppress(Enough):
-            module(leaf.clone())  # a network may overwrite its input, but no leaf
-        yield {
-            name: Trace(site=site, images=leaf, activation=listener.found[site.name][0],
-                        edge=listener.found[site.name][1])
-            for name, site in wanted.items()
-        }  # fmt: skip
+            module(given)
+        if len(listener.found) < len(listener.wanted):
+            raise calls_changed(listener.order, listener.position + 1, "the end")
+        yield {name: _traced(site, leaf, listener) for name, site in wanted.items()}
 
 
 @contextmanager
 def going_back(trace: Trace, method: Method, pools: Pools = "gradient") -> Iterator[Handled]:
     """While entered, `trace.back` follows the method at every rectifier and the unpooling at every max pool.
 
-    Raises: NotApplicable if a part of the network cannot be seen through, or has no such rule.
+    Raises: NotApplicable if a part of the network cannot be seen through or has no such rule, or a rectifier is missed.
     """
     rule = RULES[known("Method", method, RULES, "Name one of them")]
     unpooling = UNPOOLING[known("Unpooling", pools, UNPOOLING, "Name one of them")]
@@ -152,21 +163,46 @@ def seeds(trace: Trace, units: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
 class _Until(Listener):
     """Keeps copies of some sites' tensors and their places in the graph, before anything can overwrite them."""
 
-    def __init__(self, wanted: set[str], order: list[str]) -> None:
-        self.wanted, self.order, self.position = wanted, order, -1
-        self.found: dict[str, tuple[Tensor, GradientEdge]] = {}
+    def __init__(self, wanted: set[str], sites: Sites, census: Census) -> None:
+        self.wanted, self.order, self.position, self.census = wanted, list(sites.values()), -1, census
+        self.found: dict[str, tuple[Tensor, GradientEdge | None]] = {}
+
+    def before(self, call: Call, arguments: tuple[Any, ...]) -> None:
+        self.census.before(call, arguments)
 
     def after(self, call: Call, arguments: tuple[Any, ...], output: Any) -> Any:
         tensor = first_tensor(output)
         if tensor is None:
             return output
         self.position += 1
-        name = self.order[self.position]
-        if name in self.wanted:
-            self.found[name] = tensor.detach().clone(), get_gradient_edge(tensor)
+        site = self.order[self.position]
+        if site.call != call:
+            raise calls_changed(self.order, self.position, repr(call.base))
+        self.census.after(site.name, call, arguments, tensor)
+        if site.name in self.wanted:
+            edge = get_gradient_edge(tensor) if tensor.requires_grad else None
+            self.found[site.name] = tensor.detach().clone(), edge
             if len(self.found) == len(self.wanted):
                 raise Enough
         return output
+
+
+def _traced(site: Site, leaf: Tensor, listener: _Until) -> Trace:
+    activation, edge = listener.found[site.name]
+    if edge is None:
+        raise _cut_off(site)
+    trace = Trace(site=site, images=leaf, activation=activation, edge=edge, census=listener.census)
+    if not trace.nodes():
+        raise _cut_off(site)
+    return trace
+
+
+def _cut_off(site: Site) -> NotApplicable:
+    return NotApplicable(
+        f"No gradient leads from {site.name} to the pixels",
+        "What runs under no_grad, behind detach, or on parameters alone cannot be gone back through",
+        "Choose a site before it",
+    )
 
 
 def _refuse(trace: Trace, method: str) -> None:
@@ -181,6 +217,8 @@ def _refuse(trace: Trace, method: str) -> None:
             f"{trace.site.name} lies behind {', '.join(smooth)}", f"The {method} method is defined for rectifiers",
             "Use the method gradient",
         )  # fmt: skip
+    if method != "gradient":
+        trace.census.refuse(trace.site.name, method, trace.rectifiers, trace.nodes())
 
 
 def _hooked(node: Any, rule: Rule) -> Any:

@@ -129,12 +129,7 @@ class Recorder(Listener):
             raise self._changed("the end")
 
     def _changed(self, what: str) -> CallOrderChanged:
-        expected = repr(self.sites[self.position].name) if self.position < len(self.sites) else "the end"
-        return CallOrderChanged(
-            f"Call {self.position} of the network was {what}",
-            f"When its sites were found it was {expected}; sites need the same calls in the same order every time",
-            "Look at control flow that depends on the values of a batch, and measure the parts one by one",
-        )
+        return calls_changed(self.sites, self.position, what)
 
     def _record(self, address: Address, tensor: Tensor, channel_axis: int) -> None:
         assert self.batch is not None
@@ -172,3 +167,13 @@ class Recorder(Listener):
             order = item.probe.addresses
             item.accumulator.update(self.batch, *(item.held[a] for a in order), *(found[a] for a in order))
             self.batch.forget()
+
+
+def calls_changed(sites: Sequence[Site], position: int, what: str) -> CallOrderChanged:
+    """The error for a network that does not call what it called when its sites were found."""
+    expected = repr(sites[position].name) if position < len(sites) else "the end"
+    return CallOrderChanged(
+        f"Call {position} of the network was {what}",
+        f"When its sites were found it was {expected}; sites need the same calls in the same order every time",
+        "Look at control flow that depends on the values of a batch, and measure the parts one by one",
+    )

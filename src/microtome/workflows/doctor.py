@@ -18,6 +18,7 @@ from ..network.open import Model, open_model
 from ..network.remarks import Remark
 from ..network.specimen import Specimen
 from ..network.untouched import choose_device, untouched
+from ..network.way_back import remark_way_back
 from ..progress import Progress
 
 MARKS = {"fine": "  ", "note": "- ", "warning": "! "}
@@ -87,7 +88,7 @@ def doctor(
     specimen = Specimen(model=opened, images=seen, seed=seed)
     place = choose_device(opened.module, device)
     with untouched(opened.module):
-        remarks = (*remark_anatomy(opened), *remark_health(opened))
+        remarks = (*remark_anatomy(opened), *remark_health(opened), *remark_way_back(opened))
     return Diagnosis(
         model=opened.name, weights=opened.weights,
         preprocessing=f"{opened.preprocessing} ({opened.preprocessing_from})",
