@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Ends and middle of the diverging map: blue, near-white, orange; told apart with every common colour blindness.
 BLUE, MIDDLE, ORANGE = np.array([33, 102, 172.0]), np.array([247, 247, 247.0]), np.array([179, 88, 6.0])
 
-PALEST, OPAQUE = 0.35, 0.85  # of a grey picture under colours: its black, and how much the strongest colour covers
+PALEST, COVERING = 0.35, 0.85  # of a grey picture under colours: its black, and how much the strongest colour covers
 
 
 def signed_to_colour(maps: np.ndarray, per: int = 1) -> np.ndarray:
@@ -120,6 +120,6 @@ def show_over(axes: "Axes", picture: np.ndarray, values: np.ndarray, label: str)
 def _tinted(share: np.ndarray, under: np.ndarray) -> np.ndarray:
     """Shapes: share (H, W) in -1..1, under (H, W) in 0..1 -> (H, W, 3) in 0..1."""
     ends = np.where(share[..., None] < 0, BLUE, ORANGE) / 255
-    strength = OPAQUE * np.abs(share)[..., None]
+    strength = COVERING * np.abs(share)[..., None]
     mixed: np.ndarray = under[..., None] * (1 - strength) + ends * strength
     return mixed

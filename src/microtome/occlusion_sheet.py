@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HOW_TO_READ = ("Orange: covering this place makes the number fall, blue: rise. A pixel shows the mean over the squares "
-               "that cover it; the frame is the square with the largest fall.")  # fmt: skip
+               "that cover it; the frame is the square with the largest fall in the first map.")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,8 @@ class OcclusionSheet:
             return f"logit {short(found.before)}, probability {found.probability_before:.1%} ({own})"
         read = f"read at {found.site}"
         if found.at is not None:
-            return f"{short(found.before)} at row {found.at[0]}, column {found.at[1]} ({read})"
+            where = f"row {found.at[0]}, column {found.at[1]}" if len(found.at) == 2 else f"position {found.at}"
+            return f"{short(found.before)} at {where} ({read})"
         return f"{short(found.before)} ({read}{', the largest value anywhere' if self.positions else ''})"
 
     def _filling(self) -> str:

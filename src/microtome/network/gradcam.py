@@ -66,6 +66,7 @@ def grad_cam(model: Model, images: Tensor, targets: Sequence[int] | None = None,
         listener = _Catch(list(model.sites.values()), (place, row))
         with Following(module, listener):
             module(like_parameters(images, module).detach().clone().requires_grad_().clone())
+        listener.finish()
         (activation, inner), (logits, outer) = (listener.found[address] for address in (place, row))
         if inner is None or outer is None:
             raise NotApplicable(
@@ -131,14 +132,22 @@ class _Catch(Listener):
         if tensor is None:
             return output
         if self.position >= len(self.sites) or self.sites[self.position].call != call:
-            raise CallOrderChanged(
-                f"Call {self.position} of the network was {call.base!r}",
-                "When its sites were found it was another one",
-                "Look at control flow that depends on the values of a picture",
-            )  # fmt: skip
+            raise self._changed(repr(call.base))
         self._keep(Address(self.sites[self.position].name), tensor)
         self.position += 1
         return output
+
+    def finish(self) -> None:
+        """The forward pass has ended by itself; it must have come by every site."""
+        if self.position < len(self.sites):
+            raise self._changed("the end")
+
+    def _changed(self, what: str) -> CallOrderChanged:
+        expected = repr(self.sites[self.position].name) if self.position < len(self.sites) else "the end"
+        return CallOrderChanged(
+            f"Call {self.position} of the network was {what}", f"When its sites were found it was {expected}",
+            "Look at control flow that depends on the values of a picture",
+        )  # fmt: skip
 
     def _keep(self, address: Address, tensor: Tensor | None) -> None:
         if address in self.wanted and tensor is not None:

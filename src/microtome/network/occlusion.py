@@ -81,7 +81,7 @@ class Occlusion:
 
     site: str
     channel: int
-    at: tuple[int, int] | None
+    at: tuple[int, ...] | None
     size: int
     stride: int
     fill: str
@@ -142,7 +142,7 @@ def occlude(
     _check_channel(where, channel)
     place = _place(model, picture, where, channel, at)
     unit = _Unit(channel=channel, place=place)
-    followed = None if place is None or len(where.extent) != 2 else divmod(place, where.extent[1])
+    followed = None if place is None or not where.extent else tuple(map(int, np.unravel_index(place, where.extent)))
     return _occlude(model, picture, Address(where.name), unit, followed, how, progress)
 
 
@@ -195,7 +195,7 @@ class _UnitAccumulator(Accumulator):
 
 
 def _occlude(
-    model: Model, picture: np.ndarray, address: Address, unit: _Unit, at: tuple[int, int] | None,
+    model: Model, picture: np.ndarray, address: Address, unit: _Unit, at: tuple[int, ...] | None,
     how: Squares, progress: Progress | None,
 ) -> Occlusion:  # fmt: skip
     size, stride = how.of(model.preprocessing.size)
@@ -248,9 +248,9 @@ def _run(model: Model, places: Sequence[int], read: Callable[[int], np.ndarray],
     return answer
 
 
-def _seen(model: Model, address: Address, at: tuple[int, int] | None, boxes: np.ndarray) -> np.ndarray:
+def _seen(model: Model, address: Address, at: tuple[int, ...] | None, boxes: np.ndarray) -> np.ndarray:
     """Which squares share a pixel with what the position sees; all where that is not known. Shapes: -> (R, S) bool."""
-    field = None if at is None or address.inputs else model.receptive_fields[address.site]
+    field = None if at is None or len(at) != 2 else model.receptive_fields[address.site]
     if field is None or at is None:
         return np.ones(boxes.shape[:2], bool)
     columns = model.sites[address.site].extent[1]
