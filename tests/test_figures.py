@@ -3,7 +3,21 @@ import pytest
 from matplotlib._pylab_helpers import Gcf
 from PIL import Image
 
-from microtome.figures import BLUE, MIDDLE, ORANGE, folded, new_figure, sheet, short, signed_to_colour, signed_to_rgb
+from microtome.figures import (
+    BLUE,
+    COVERING,
+    MIDDLE,
+    ORANGE,
+    folded,
+    grey,
+    new_figure,
+    sheet,
+    short,
+    show_over,
+    show_picture,
+    signed_to_colour,
+    signed_to_rgb,
+)  # fmt: skip
 
 
 def maps(*shape: int) -> np.ndarray:
@@ -90,3 +104,35 @@ def test_a_figure_has_its_axes_and_is_not_kept_by_pyplot() -> None:
     figure = new_figure(2, 3, size=(5, 2))
     assert len(figure.axes) == 6 and figure.get_size_inches().tolist() == [5, 2]
     assert len(Gcf.figs) == before
+
+
+def test_grey_is_what_pillow_makes_of_a_picture() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(colours.transpose(1, 2, 0)).convert("L"))
+    np.testing.assert_allclose(255 * grey(colours), expected, atol=1)
+    np.testing.assert_array_equal(grey(colours[:1]), colours[0] / 255)
+
+
+def test_a_picture_is_shown_as_it_is() -> None:
+    (axes,) = new_figure().axes
+    show_picture(axes, np.arange(6, dtype=np.uint8).reshape(1, 2, 3))
+    assert axes.images[0].get_array().tolist() == [[[0] * 3, [1] * 3, [2] * 3], [[3] * 3, [4] * 3, [5] * 3]]
+
+
+@pytest.mark.parametrize(
+    ("values", "range_"), [([[0.0, 1, 4]], (0, 4)), ([[-2.0, 0, 1]], (-2, 2)), ([[0.0] * 3], (0, 1))]
+)
+def test_numbers_over_a_picture_have_the_colours_of_their_bar(values, range_) -> None:
+    figure = new_figure()
+    white = np.full((1, 1, 3), 255, np.uint8)
+    show_over(figure.axes[0], white, np.array(values), "words")
+    over, bar = figure.axes
+    shown = bar._colorbar.mappable
+    assert (bar.get_ylabel(), shown.get_clim()) == ("words", range_)
+    for value, colour in zip(values[0], over.images[0].get_array()[0], strict=True):
+        share = abs(value) / range_[1]
+        end = (BLUE if value < 0 else ORANGE) / 255
+        np.testing.assert_allclose(colour, 1 - COVERING * share * (1 - end))
+        # the bar lies over grey, the picture is white
+        on_bar = np.array(shown.to_rgba(value)[:3])
+        np.testing.assert_allclose(on_bar, colour - (1 - COVERING * share) * 0.25, atol=0.01)

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
     from .api import Stage, look, look_share, merge, open_images
     from .errors import MicrotomeError
+    from .evidence_sheet import grad_cam
     from .images import Images
     from .network.edits import Edit
     from .network.open import Model, open_model
     from .network.specimen import Specimen
+    from .occlusion_sheet import occlusion
     from .run import Run, open_run
     from .workflows.doctor import doctor
     from .workflows.export import export
@@ -29,6 +31,7 @@ _HOMES = {
     "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
     "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
+    "grad_cam": "evidence_sheet", "occlusion": "occlusion_sheet",
     "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
 
@@ -49,10 +52,12 @@ __all__ = [
     "doctor",
     "each",
     "export",
+    "grad_cam",
     "look",
     "look_share",
     "maps",
     "merge",
+    "occlusion",
     "open_images",
     "open_model",
     "open_run",

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Ends and middle of the diverging map: blue, near-white, orange; told apart with every common colour blindness.
 BLUE, MIDDLE, ORANGE = np.array([33, 102, 172.0]), np.array([247, 247, 247.0]), np.array([179, 88, 6.0])
+
+PALEST, COVERING = 0.35, 0.85  # of a grey picture under colours: its black, and how much the strongest colour covers
 
 
 def signed_to_colour(maps: np.ndarray, per: int = 1) -> np.ndarray:
@@ -82,3 +85,41 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0
     figure = Figure(figsize=size, layout="constrained")
     figure.subplots(rows, columns)
     return figure
+
+
+def grey(picture: np.ndarray) -> np.ndarray:
+    """A picture without its colours. Shapes: (1 or 3, H, W) uint8 -> (H, W) in 0..1."""
+    weights = np.array([0.299, 0.587, 0.114]) if len(picture) == 3 else np.ones(1)  # ITU-R BT.601
+    return np.tensordot(weights, picture.astype(np.float64), 1) / 255
+
+
+def show_picture(axes: "Axes", picture: np.ndarray) -> None:
+    """A picture without ticks. Shapes: (1 or 3, H, W) uint8."""
+    axes.imshow(np.broadcast_to(np.moveaxis(picture, 0, -1), (*picture.shape[1:], 3)))
+    axes.set_axis_off()
+
+
+def show_over(axes: "Axes", picture: np.ndarray, values: np.ndarray, label: str) -> None:
+    """Numbers over the grey picture, with a colour bar: orange above 0, blue below, pale and grey at 0.
+
+    Colours cover the more the further from 0, on the bar as on the picture. Shapes: (1 or 3, H, W) uint8, (H, W).
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+
+    largest = float(np.abs(values).max()) or 1.0
+    low = -largest if values.min() < 0 else 0.0
+    under = PALEST + (1 - PALEST) * grey(picture)  # (H, W)
+    axes.imshow(_tinted(values / largest, under))
+    axes.set_axis_off()
+    bar = ListedColormap(_tinted(np.linspace(low / largest, 1, 256)[None], np.full((1, 256), 0.75))[0])
+    shown = ScalarMappable(Normalize(low, largest), bar)
+    axes.get_figure().colorbar(shown, ax=axes, shrink=0.8, label=label)  # type: ignore[union-attr]
+
+
+def _tinted(share: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """Shapes: share (H, W) in -1..1, under (H, W) in 0..1 -> (H, W, 3) in 0..1."""
+    ends = np.where(share[..., None] < 0, BLUE, ORANGE) / 255
+    strength = COVERING * np.abs(share)[..., None]
+    mixed: np.ndarray = under[..., None] * (1 - strength) + ends * strength
+    return mixed

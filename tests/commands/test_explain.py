@@ -77,7 +77,26 @@ def test_a_photograph_can_be_given(explain, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "explain was not told what to explain. It takes --maps SITE. `microtome sites MODEL` lists the sites."),
+        ((), "explain was not told what to explain. It takes --maps SITE or --unit UNIT. `microtome sites MODEL` lists "
+             "the sites."),
+        (("--maps", "conv1", "--unit", "conv1:2"), "explain was told --maps conv1 and --unit conv1:2. It takes --maps "
+                                                   "SITE or --unit UNIT."),
+        (("--unit", "conv1:2", "--method", "gradcan"), "Method 'gradcan' does not exist. There are: deconvnet, guided, "
+                                                       "gradient, gradcam, occlusion. Did you mean 'gradcam'?"),
+        (("--unit", "conv1:2", "--method", "gradcam"), "conv1:2 is a unit. Grad-CAM explains a class"),
+        (("--unit", "conv1:99", "--method", "occlusion"), "Unit 99 of conv1 does not exist. Its units are 0 to 7."),
+        (("--unit", "class:12", "--method", "occlusion"), "Class 12 of simpleconvnet_pruned does not exist. Its "
+                                                          "classes are 0 to 9."),
+        (("--unit", "class", "--method", "gradcam", "--size", "3"), "--size 3 was given with --method gradcam. --size "
+                                                                    "belongs to --method occlusion. Leave --size out"),
+        (("--unit", "class", "--method", "gradcam", "--at", "1,1"), "--at 1,1 was given with --method gradcam. --at "
+                                                                    "belongs to --method deconvnet or guided or"),
+        (("--maps", "conv1", "--site", "conv2"), "--site conv2 was given with --maps. --site belongs to --method "
+                                                 "gradcam."),
+        (("--unit", "conv1:2", "--method", "occlusion", "--at", "3"), "Position '3' cannot be read."),
+        (("--unit", "conv1:2", "--method", "occlusion", "--at", "3,99"), "Position 3,99 of relu does not exist. Its "
+                                                                         "positions are 28 x 28."),
+        (("--unit", "conv1:2", "--method", "occlusion", "--size", "0"), "size is 0. It must be 1 or more."),
         (("--maps", "conv7"), "Site 'conv7' does not exist. There are: conv1, relu, max_pool2d, conv2"),
         (("--maps", "conv1:8"), "Unit 8 of conv1 does not exist. Its units are 0 to 7."),
         (("--maps", "conv1:8x"), "Unit 'conv1:8x' cannot be read"),
@@ -90,3 +109,37 @@ def test_wrong_use_ends_with_code_2_and_leaves_nothing(explain, tmp_path, words,
     assert (code, out) == (2, "")
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_grad_cam_says_what_it_chose_and_writes_its_figure(explain, tmp_path):
+    code, out, _ = explain(NET, "line:45", "--unit", "class", "--method", "gradcam", "-o", "heat.png")
+    assert (code, out.splitlines()) == (0, [*mt.grad_cam(NET, "line:45").sentences(), "Figure: heat.png"])
+    with Image.open(tmp_path / "heat.png") as picture:
+        assert picture.format == "PNG" and picture.width > 900
+
+
+def test_grad_cam_reads_where_it_is_told(explain):
+    words = (NET, "dot", "--unit", "class:3", "--method", "gradcam", "--site", "conv2", "--json")
+    assert json.loads(explain(*words)[1]) == mt.grad_cam(NET, "dot", 3, site="conv2").numbers() | {"figure": None}
+
+
+def test_occlusion_takes_its_squares_from_the_options(explain, tmp_path):
+    words = (NET, "dot", "--unit", "conv2:3", "--method", "occlusion", "--at", "4,5", "--size", "6", "--stride", "5",
+             "--fill", "blur")  # fmt: skip
+    expected = mt.occlusion(NET, "dot", "conv2:3", at=(4, 5), size=6, stride=5, fill="blur")
+    told = json.loads(explain(*words, "--json")[1])
+    assert told == json.loads(json.dumps(expected.numbers())) | {"figure": None}
+    assert list(tmp_path.iterdir()) == []
+    code, out, _ = explain(*words, "--quiet")
+    assert (code, out.splitlines()) == (0, [*expected.sentences(), "Figure: occlusion-conv2-3-dot.png"])
+    assert [path.name for path in tmp_path.iterdir()] == ["occlusion-conv2-3-dot.png"]
+
+
+@pytest.mark.parametrize("method", ["deconvnet", "guided", "gradient"])
+def test_a_unit_is_led_back_to_the_pixels(explain, tmp_path, method):
+    reconstruction = pytest.importorskip("microtome.reconstruction", reason="reconstructions are not there yet")
+    code, out, _ = explain(NET, "line:45", "--unit", "conv2:3", "--method", method, "--at", "4,5", "-o", "back.png")
+    expected = reconstruction.reconstruct(mt.open_model(NET), "line:45", "conv2:3", method=method, at=(4, 5))
+    assert (code, out.splitlines()) == (0, [*expected.sentences(), "Figure: back.png"])
+    assert (tmp_path / "back.png").is_file()
+    assert explain(NET, "line:45", "--unit", "class:3", "--method", method)[0] == 0

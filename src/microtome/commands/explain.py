@@ -3,13 +3,26 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..checks import known
+from ..console import Quiet, progress_on
 from ..errors import UsageError
 
-WAYS = ("--maps SITE",)  # what can be asked for; one is needed
+if TYPE_CHECKING:
+    from ..explanation import Explanation
+
+WAYS = ("--maps SITE", "--unit UNIT")  # what can be asked for; one is needed
+BACK = ("deconvnet", "guided", "gradient")  # methods that lead a unit back to the pixels
+METHODS = (*BACK, "gradcam", "occlusion")
+# Options that only some methods take.
+TAKEN_BY = {
+    "--at": (*BACK, "occlusion"), "--site": ("gradcam",), "--size": ("occlusion",), "--stride": ("occlusion",),
+    "--fill": ("occlusion",),
+}  # fmt: skip
+UNIT_HELP = "SITE:12, SITE:12@ROW,COLUMN, class:NAME, class:NUMBER, or class for the network's answer."
 
 
 def explain(
@@ -18,16 +31,100 @@ def explain(
     maps: Annotated[
         str | None, typer.Option(metavar="SITE", help="Every channel of a layer, site or container; SITE:12 for one.")
     ] = None,
+    unit: Annotated[str | None, typer.Option(metavar="UNIT", help=UNIT_HELP)] = None,
+    method: Annotated[str, typer.Option(help=f"How to explain the unit: {', '.join(METHODS)}.")] = "deconvnet",
+    at: Annotated[str | None, typer.Option(metavar="ROW,COLUMN", help="Of the unit; else the strongest.")] = None,
+    site: Annotated[str | None, typer.Option(help="gradcam: where to read; else the last with positions.")] = None,
+    size: Annotated[int | None, typer.Option(help="occlusion: side of the square; else a seventh.")] = None,
+    stride: Annotated[int | None, typer.Option(help="occlusion: its steps; else a fourteenth.")] = None,
+    fill: Annotated[str | None, typer.Option(help="occlusion: mean (the default) or blur.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON for machines.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show what a network makes of one picture."""
-    if maps is None:
-        raise UsageError("explain was not told what to explain", f"It takes {' or '.join(WAYS)}",
+    if (maps is None) == (unit is None):
+        told = "was not told what to explain" if maps is None else f"was told --maps {maps} and --unit {unit}"
+        raise UsageError(f"explain {told}", f"It takes {' or '.join(WAYS)}",
                          "`microtome sites MODEL` lists the sites")  # fmt: skip
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"The picture is to be written to {out.name!r}", "It is a PNG file", "Write -o NAME.png")
-    _explain_maps(model, image, maps, out, json_)
+    given = {"--at": at, "--site": site, "--size": size, "--stride": stride, "--fill": fill}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if maps is not None:
+        _check_options(chosen, "--maps", ())
+        _explain_maps(model, image, maps, out, json_)
+        return
+    known("Method", method, METHODS, "Name one of them")
+    _check_options(chosen, f"--method {method}", tuple(name for name in TAKEN_BY if method in TAKEN_BY[name]))
+    assert unit is not None  # one of the two is given
+    _explain_unit(model, image, unit, method, chosen, out, json_, progress_on(quiet or json_))
+
+
+def _check_options(chosen: dict[str, Any], way: str, taken: tuple[str, ...]) -> None:
+    for name in chosen:
+        if name not in taken:
+            raise UsageError(f"{name} {chosen[name]} was given with {way}",
+                             f"{name} belongs to --method {' or '.join(TAKEN_BY[name])}",
+                             f"Leave {name} out, or name such a method")  # fmt: skip
+
+
+def _explain_unit(
+    model: str, image: str, unit: str, method: str, chosen: dict[str, Any], out: Path | None, as_json: bool,
+    progress: Any,
+) -> None:  # fmt: skip
+    from ..explanation import parse_position
+    from ..network.open import open_model
+
+    at = parse_position(chosen["--at"]) if "--at" in chosen else None
+    opened = open_model(model)
+    found: Explanation
+    if method == "gradcam":
+        from ..evidence_sheet import grad_cam
+
+        found = grad_cam(opened, image, unit, site=chosen.get("--site"))
+    elif method == "occlusion":
+        from ..occlusion_sheet import occlusion
+
+        found = occlusion(
+            opened, image, unit, at=at or "strongest", size=chosen.get("--size"), stride=chosen.get("--stride"),
+            fill=chosen.get("--fill", "mean"), progress=progress,
+        )  # fmt: skip
+    else:
+        found = _led_back(opened, image, unit, method, at)
+    words = re.sub(r"[^\w.]+", "-", f"{method}-{unit}-{_stem(image)}")
+    target = _write(found, out, as_json, f"{words}.png")
+    if as_json:
+        typer.echo(json.dumps(found.numbers() | {"figure": str(target) if target else None}, indent=1))
+        return
+    for line in [*found.sentences(), f"Figure: {target}"]:
+        typer.echo(line)
+
+
+def _led_back(opened: Any, image: str, unit: str, method: str, at: tuple[int, int] | None) -> "Explanation":
+    """A unit, or a class as the unit of the output that it is, led back to the pixels."""
+    from importlib import import_module
+
+    from ..explanation import aim_at
+    from ..picture import open_picture
+
+    reconstruct = import_module("microtome.reconstruction").reconstruct
+    aim = aim_at(opened, unit, open_picture(image, opened.preprocessing).pixels, at)
+    found: Explanation = reconstruct(opened, image, f"{aim.site}:{aim.channel}", method=method, at=aim.at)
+    return found
+
+
+def _write(found: Any, out: Path | None, as_json: bool, name: str) -> Path | None:
+    """The figure, where it was asked for or nothing else would be said."""
+    target = out or (None if as_json else Path(name))
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found.plot().savefig(target, dpi=120)
+    return target
+
+
+def _stem(image: str) -> str:
+    return Path(image).stem.replace(":", "-")
 
 
 def _explain_maps(model: str, image: str, where: str, out: Path | None, as_json: bool) -> None:
@@ -37,10 +134,7 @@ def _explain_maps(model: str, image: str, where: str, out: Path | None, as_json:
 
     site, unit = parse_unit(where)[:2] if re.search(r":\d", where) else (where, None)
     found = sheet_of(model, image, site, unit)
-    target = out or (None if as_json else Path(f"{found.site}-{Path(found.picture).stem.replace(':', '-')}.png"))
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        found.plot().savefig(target, dpi=120)
+    target = _write(found, out, as_json, f"{found.site}-{_stem(found.picture)}.png")
     if as_json:
         typer.echo(json.dumps(found.numbers() | {"figure": str(target) if target else None}, indent=1))
         return
