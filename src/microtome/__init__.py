@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .network.open import Model, open_model
     from .network.specimen import Specimen
     from .occlusion_sheet import occlusion
+    from .reconstruction import reconstruct
     from .run import Run, open_run
     from .workflows.doctor import doctor
     from .workflows.export import export
@@ -31,6 +32,7 @@ _HOMES = {
     "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
     "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
+    "reconstruct": "reconstruction",
     "grad_cam": "evidence_sheet", "occlusion": "occlusion_sheet",
     "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
@@ -61,6 +63,7 @@ __all__ = [
     "open_images",
     "open_model",
     "open_run",
+    "reconstruct",
     "setting",
 ]
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .formulas.rendering import largest, to_rgb
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,7 +23,7 @@ def signed_to_colour(maps: np.ndarray, per: int = 1) -> np.ndarray:
     Shapes: maps (..., h, w) -> (..., h, w, 3) uint8; the first `per` axes have a scale of their own each. A map of
     zeros comes out in the middle colour.
     """
-    scaled = maps / _scale(maps, per)
+    scaled = maps / largest(maps, per)
     strength = np.abs(scaled)[..., None]
     ends = np.where(scaled[..., None] < 0, BLUE, ORANGE)
     colour = MIDDLE + (ends - MIDDLE) * strength
@@ -33,13 +35,7 @@ def signed_to_rgb(maps: np.ndarray, per: int = 1) -> np.ndarray:
 
     Shapes: maps (..., 3, h, w) -> (..., h, w, 3) uint8; the first `per` axes have a scale of their own each.
     """
-    picture = 127.5 * (1 + maps / _scale(maps, per))
-    return np.clip(np.round(np.moveaxis(picture, -3, -1)), 0, 255).astype(np.uint8)
-
-
-def _scale(maps: np.ndarray, per: int) -> np.ndarray:
-    largest = np.abs(maps).max(axis=tuple(range(per, maps.ndim)), keepdims=True)
-    return np.where(largest > 0, largest, 1.0)
+    return to_rgb(maps / largest(maps, per))
 
 
 def folded(rows: np.ndarray, width: int) -> np.ndarray:

@@ -101,17 +101,14 @@ def _explain_unit(
         typer.echo(line)
 
 
-def _led_back(opened: Any, image: str, unit: str, method: str, at: tuple[int, int] | None) -> "Explanation":
+def _led_back(opened: Any, image: str, unit: str, method: Any, at: tuple[int, int] | None) -> "Explanation":
     """A unit, or a class as the unit of the output that it is, led back to the pixels."""
-    from importlib import import_module
-
     from ..explanation import aim_at
     from ..picture import open_picture
+    from ..reconstruction import reconstruct
 
-    reconstruct = import_module("microtome.reconstruction").reconstruct
     aim = aim_at(opened, unit, open_picture(image, opened.preprocessing).pixels, at)
-    found: Explanation = reconstruct(opened, image, f"{aim.site}:{aim.channel}", method=method, at=aim.at)
-    return found
+    return reconstruct(opened, image, f"{aim.site}:{aim.channel}", method=method, at=aim.at)
 
 
 def _write(found: Any, out: Path | None, as_json: bool, name: str) -> Path | None:

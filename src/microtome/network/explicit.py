@@ -40,11 +40,11 @@ class Past:
 
 
 class Deconvnet:
-    """A sequential network and its deconvnet: `forward` goes up and remembers, `back` comes down."""
+    """A sequential network and its deconvnet: `forward` goes up and remembers what it `passed`, `back` comes down."""
 
     def __init__(self, layers: dict[str, nn.Module], unpool: Unpool) -> None:
         self.layers, self.unpool = layers, unpool
-        self._passed: list[Past] = []
+        self.passed: list[Past] = []
         self._reached: torch.Size | None = None
 
     @torch.no_grad()
@@ -54,12 +54,12 @@ class Deconvnet:
         Raises: UnknownName.
         """
         last = known("Layer", last, self.layers, "Name one of them") if last else next(reversed(self.layers))
-        self._passed, x = [], images
+        self.passed, x = [], images
         for name, layer in self.layers.items():
             up, _ = LAYERS[type(layer)]
             size = x.shape
             x, switches = up(layer, x)
-            self._passed.append(Past(name=name, layer=layer, size=size, switches=switches, unpool=self.unpool))
+            self.passed.append(Past(name=name, layer=layer, size=size, switches=switches, unpool=self.unpool))
             if name == last:
                 break
         self._reached = x.shape
@@ -74,7 +74,7 @@ class Deconvnet:
         if seed.shape != self._reached:
             reached = "Nothing went forward" if self._reached is None else f"The layer's shape is {(*self._reached,)}"
             raise UsageError(f"The seed has shape {(*seed.shape,)}", reached, "Seed the layer that forward went to")
-        for past in reversed(self._passed):
+        for past in reversed(self.passed):
             _, down = LAYERS[type(past.layer)]
             seed = down(past, seed)
         return seed

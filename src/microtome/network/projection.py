@@ -99,6 +99,12 @@ class Projector:
             return f"its receptive field covers {min(way.share, 1.0):.0%} of the image"
         return way
 
+    @cached_property
+    def handled(self) -> Handled:
+        """What is in force on the way back."""
+        with going_back(self.trace, self.method, self.pools) as handled:
+            return handled
+
     def project(self, units: Sequence[tuple[int, ...]], values: Sequence[float] | None = None) -> Projection:
         """One map a unit, seeded with its activation, or with `values`. A unit is (image, channel, row, column), or
         fewer.
