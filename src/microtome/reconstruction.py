@@ -19,6 +19,7 @@ from .network.backward import Handled, Trace, tracing_all
 from .network.inputs import prepare
 from .network.open import Model, open_model
 from .network.projection import Projection, Projector, strongest
+from .network.reconstructing import cut, fields
 from .network.rules import RULES, Method
 from .network.unpooling import Pools
 from .picture import Given, Picture, open_picture
@@ -112,7 +113,7 @@ class Reconstructions:
             left.set_title(entry.picture, fontsize=9)
             right.imshow(made, interpolation="nearest")
             right.set_axis_off()
-            right.set_title(f"{entry.unit}\n{_worth(entry)}", fontsize=9)
+            right.set_title("\n".join([entry.unit, *_worth(entry).split(", ")]), fontsize=8)
         figure.suptitle(f"{self.model} · {self.method} · grey is 0, in its own scale", fontsize=10)
         return figure
 
@@ -156,7 +157,7 @@ def reconstruct(
             for site, trace in traces.items():
                 chosen = [_unit(trace, channel, where) for its, channel, where in wanted if its == site]
                 projector = Projector(trace, method, pools=pools)
-                entries += _of_one(projector, site, chosen, name, joint)
+                entries += _of_one(opened, projector, site, chosen, name, joint)
                 handled[site] = projector.handled
     return Reconstructions(
         model=opened.name, method=method, handled=handled, entries=tuple(entries),
@@ -165,7 +166,7 @@ def reconstruct(
 
 
 def _of_one(
-    projector: Projector, site: str, chosen: list[tuple[int, ...]], picture: str, joint: bool
+    model: Model, projector: Projector, site: str, chosen: list[tuple[int, ...]], picture: str, joint: bool
 ) -> list[Reconstruction]:
     """The reconstructions of one picture at one site."""
     if joint:
@@ -176,34 +177,34 @@ def _of_one(
         return [Reconstruction(unit=unit, picture=picture, activation=value, map=map_, box=box,
                                focus=concentration(map_), specificity=float("nan"),
                                whole_image="units were seeds together")]  # fmt: skip
-    found = projector.project(chosen)
+    found, boxes = projector.project(chosen), fields(model, projector.trace, chosen)
     return [
         Reconstruction(
             unit=_name(site, unit), picture=picture, activation=float(found.activation[number]),
-            map=(mine := _inside(found, number)[0]), box=_inside(found, number)[1], focus=concentration(mine),
-            specificity=_specific(projector, unit, mine), whole_image=found.whole_image,
+            map=(mine := _cut(found, number, boxes[number])), box=tuple(boxes[number].tolist()),
+            focus=concentration(mine), specificity=_specific(projector, unit, mine, boxes[number]),
+            whole_image=found.whole_image,
         )
         for number, unit in enumerate(chosen)
     ]  # fmt: skip
 
 
-def _specific(projector: Projector, unit: tuple[int, ...], mine: np.ndarray) -> float:
+def _specific(projector: Projector, unit: tuple[int, ...], mine: np.ndarray, box: np.ndarray) -> float:
     """Beside other units of the site at the same position, all with the same seed: where they are is no difference."""
     channels = projector.trace.activation.shape[1]
     drawn = [int(c) for c in np.random.default_rng(0).permutation(channels) if c != unit[1]][:OTHERS]
     if not drawn or not mine.any():
         return float("nan")
-    others = projector.project([(unit[0], channel, *unit[2:]) for channel in drawn], [1.0] * len(drawn))
-    return specificity(mine, np.stack([_inside(others, number)[0] for number in range(len(drawn))]))
+    others = projector.project(
+        [(unit[0], channel, *unit[2:]) for channel in drawn],
+        [float(np.sign(float(projector.trace.activation[unit])))] * len(drawn),
+    )
+    return specificity(mine, np.stack([_cut(others, number, box) for number in range(len(drawn))]))
 
 
-def _inside(found: Projection, number: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """A map as far as it lies in the image, and where."""
-    top, left, bottom, right = (int(end) for end in found.boxes[number])
-    first, start = max(top, 0), max(left, 0)
-    last, end = min(bottom, found.size[0]), min(right, found.size[1])
-    cut = found.maps[number, :, first - top : last - top, start - left : end - left]
-    return cut.double().cpu().numpy(), (first, start, last, end)
+def _cut(found: Projection, number: int, box: np.ndarray) -> np.ndarray:
+    map_: np.ndarray = cut(found, number, box).double().cpu().numpy()
+    return map_
 
 
 def _parsed(model: Model, unit: str, at: Where) -> tuple[str, int, Where]:

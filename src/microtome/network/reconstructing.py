@@ -39,10 +39,9 @@ def reconstructions(
     found = {}
     with tracing_all(model, _prepared(model, pixels), places) as traces:
         for site, wanted in places.items():
-            projection = Projector(traces[site], method).project([_unit(traces[site], *where) for where in wanted])
-            positions = np.array([place for _, place in wanted])
-            boxes = _boxes(model, site, positions, traces[site])
-            small = [_small(_cut(projection, i, box), sides[site]) for i, box in enumerate(boxes)]
+            units = [_unit(traces[site], *where) for where in wanted]
+            projection, boxes = Projector(traces[site], method).project(units), fields(model, traces[site], units)
+            small = [_small(cut(projection, i, box), sides[site]) for i, box in enumerate(boxes)]
             found[site] = np.stack(small)
     return found
 
@@ -62,9 +61,9 @@ def worth(
             units = [first, *((0, unit[1], *first[2:]) for unit in rest)]
             projector = Projector(traces[site], method)
             value = float(traces[site].activation[first])
-            maps = projector.project(units, [1.0] * len(units))
-            box = _boxes(model, site, np.array([_flat(traces[site], first)]), traces[site])[0]
-            cuts = [_cut(maps, i, box).double().cpu().numpy() for i in range(len(units))]
+            maps = projector.project(units, [float(np.sign(value)) or 1.0] * len(units))
+            box = fields(model, traces[site], [first])[0]
+            cuts = [cut(maps, i, box).double().cpu().numpy() for i in range(len(units))]
             alive = value != 0
             found[site] = (
                 specificity(cuts[0], np.stack(cuts[1:])) if alive and len(cuts) > 1 else float("nan"),
@@ -82,21 +81,17 @@ def _unit(trace: Trace, channel: int, place: int) -> tuple[int, ...]:
     return (0, channel, *(int(i) for i in np.unravel_index(place, extent))) if extent else (0, channel)
 
 
-def _flat(trace: Trace, unit: tuple[int, ...]) -> int:
-    extent = trace.activation.shape[2:]
-    return int(np.ravel_multi_index(unit[2:], extent)) if extent else 0
-
-
-def _boxes(model: Model, site: str, places: np.ndarray, trace: Trace) -> np.ndarray:
-    """What positions see of the image, cut at its border. Shapes: places (n,) -> (n, 4)."""
-    size = model.preprocessing.size
-    field = model.receptive_fields[model.sites.resolve(site)]
+def fields(model: Model, trace: Trace, units: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """What units see of the image, cut at its border. Shapes: -> (n, 4) top, left, bottom, right."""
+    size, extent = model.preprocessing.size, trace.activation.shape[2:]
+    field = model.receptive_fields[trace.site.name]
     if field is None:
-        return np.tile([0, 0, *size], (len(places), 1))
-    return field.boxes(places, trace.activation.shape[-1], size)
+        return np.tile([0, 0, *size], (len(units), 1))
+    places = np.array([unit[2] * extent[1] + unit[3] for unit in units])
+    return field.boxes(places, extent[1], size)
 
 
-def _cut(projection: Projection, unit: int, box: np.ndarray) -> Tensor:
+def cut(projection: Projection, unit: int, box: np.ndarray) -> Tensor:
     """A map within a box of the image. Shapes: -> (C, h, w)."""
     top, left = (int(v) for v in projection.boxes[unit, :2])
     return projection.maps[unit, :, box[0] - top : box[2] - top, box[1] - left : box[3] - left]

@@ -127,7 +127,8 @@ def _passed(saved: str, open_: Callable[[Tensor, Any], Tensor]) -> Callable[[Any
     """The plain gradient of a rectifier: what came from above, where it is open."""
 
     def gradient(node: Any, window: Window, image: Tensor) -> Tensor:
-        return window.values * open_(cut(getattr(node, saved), image, window), node)
+        kept = getattr(node, saved) if hasattr(node, saved) else node._saved_result  # of what works in place
+        return window.values * open_(cut(kept, image, window), node)
 
     return gradient
 

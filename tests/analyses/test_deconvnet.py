@@ -1,0 +1,144 @@
+"""Reconstructions of a whole network: the analysis against single reconstructions, and against its own control."""
+
+import numpy as np
+import pytest
+import torch
+
+import microtome as mt
+from microtome.analyses.deconvnet import Deconvnet, DeconvnetResult, K
+from microtome.cards import Pictures
+from microtome.errors import NotApplicable, UsageError
+from microtome.formulas.specificity import concentration
+from microtome.image_sources import open_images
+from microtome.network.randomised import randomised
+from microtome.network.reconstructing import LEVELS
+from microtome.network.sampling import by_image, spread_over_depth
+from microtome.reconstruction import reconstruct
+from microtome.runner import Look
+from toys import Plain, noise, opened, seeded
+
+COUNT = 30
+
+
+@pytest.fixture(scope="module")
+def specimen() -> mt.Specimen:
+    model = mt.open_model("zoo:simpleconvnet_pruned")
+    return mt.Specimen(model=model, images=open_images("digits", model.preprocessing).limit(COUNT))
+
+
+@pytest.fixture(scope="module")
+def result(specimen: mt.Specimen) -> DeconvnetResult:
+    return look(specimen)
+
+
+def look(specimen: mt.Specimen, **settings: object) -> DeconvnetResult:
+    return Look(specimen, batch_size=7).run([Deconvnet(**settings)]).results["deconvnet"]
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3", "fc5"])
+def test_the_pictures_of_a_unit_are_its_reconstructions_on_its_strongest_images(specimen, result, layer) -> None:
+    site = specimen.reading()[layer]
+    for unit in range(0, len(result.index[layer]), 5):
+        for rank in (0, K - 1):
+            image = int(result.index[layer][unit, rank])
+            (entry,) = reconstruct(specimen.model, image, f"{site}:{unit}", images=specimen.images).entries
+            tile = result.maps[layer][unit, rank].astype(float)
+            if not entry.map.any():
+                assert not tile.any()
+                continue
+            assert np.abs(tile).max() == LEVELS
+            high, wide = entry.map.shape[1:]
+            top, left = (tile.shape[1] - high) // 2, (tile.shape[2] - wide) // 2
+            inside = tile[:, top : top + high, left : left + wide]
+            assert np.abs(tile).sum() == np.abs(inside).sum()
+            scale = np.quantile(np.abs(entry.map), 0.999)
+            expected = np.clip(entry.map / (scale or np.abs(entry.map).max()), -1, 1) * LEVELS
+            np.testing.assert_allclose(inside, expected, atol=1.0)
+
+
+def test_the_worth_is_measured_beside_shuffled_weights(specimen, result) -> None:
+    assert result.specific.keys() == result.specific_shuffled.keys() == set(result.maps)
+    for part in (result.specific, result.specific_shuffled, result.focused, result.focused_shuffled):
+        for values in part.values():
+            known = values[~np.isnan(values)]
+            assert len(values) == result.images and (known >= 0).all() and (known <= 1).all()
+    assert any(not np.array_equal(result.specific[k], result.specific_shuffled[k]) for k in result.specific)
+
+
+def test_the_finding_names_the_least_specific_layer_with_its_control(result) -> None:
+    (finding,) = result.findings()
+    means = {layer: np.nanmean(values) for layer, values in result.specific.items()}
+    assert finding.number == pytest.approx(min(means.values()))
+    assert min(means, key=means.__getitem__) in finding.sentence and "shuffled weights" in finding.control
+
+
+def test_every_unit_has_a_card_with_as_many_pictures_as_strongest_images(result) -> None:
+    cards = {card.layer: card for card in result.cards() if card.per_unit}
+    assert list(cards) == list(result.maps)
+    for layer, card in cards.items():
+        assert isinstance(card.content, Pictures)
+        assert card.content.pixels.shape[:2] == result.index[layer].shape and card.content.pixels.shape[-1] == 3
+    silent = result.index["conv1"] < 0
+    assert (cards["conv1"].content.pixels[silent] == 128).all()
+
+
+def test_a_few_images_a_unit_are_the_first_of_many(specimen, result) -> None:
+    few = look(specimen, images=2, checked=3)
+    for layer in result.maps:
+        assert np.array_equal(few.index[layer], result.index[layer][:, :2])
+    assert few.images == 3
+
+
+def test_shuffled_weights_are_the_same_numbers_and_the_model_keeps_its_own(specimen) -> None:
+    before = {name: tensor.clone() for name, tensor in specimen.model.module.state_dict().items()}
+    shuffled = randomised(specimen.model, 3)
+    for name, tensor in shuffled.module.state_dict().items():
+        assert torch.equal(tensor.flatten().sort()[0], before[name].flatten().sort()[0])
+        assert tensor.numel() < 9 or not torch.equal(tensor, before[name])
+        assert torch.equal(specimen.model.module.state_dict()[name], before[name])
+    again = randomised(specimen.model, 3).module.state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in shuffled.module.state_dict().items())
+    assert shuffled.fingerprint != specimen.model.fingerprint
+
+
+def test_another_method_than_these_is_refused(specimen) -> None:
+    with pytest.raises(UsageError, match="deconvnet, guided, gradient"):
+        look(specimen, method="lrp")
+
+
+def test_smooth_activations_are_refused_with_what_to_do() -> None:
+    class Smooth(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = torch.nn.SiLU()
+
+    model = opened(seeded(Smooth))
+    found = mt.Specimen(model=model, images=noise(model))
+    fit = Deconvnet().fit(found)
+    assert fit.verdict == "refused" and "deconvnet.method=gradient" in fit.instead
+    with pytest.raises(NotApplicable, match="SiLU"):
+        next(Deconvnet().steps(found))
+    assert look(found, method="gradient").maps
+
+
+def test_layers_are_spread_over_the_depth_with_the_first_and_the_last() -> None:
+    names = [str(place) for place in range(26)]
+    assert spread_over_depth(names, 8) == ["0", "4", "7", "11", "14", "18", "21", "25"]
+    assert spread_over_depth(names[:3], 8) == ["0", "1", "2"]
+
+
+def test_work_by_image_holds_every_unit_once() -> None:
+    index, place = np.array([[3, 1], [1, -1]]), np.array([[10, 11], [12, 0]])
+    assert by_image({"a": "s"}, {"a": index}, {"a": place}) == {1: {"s": [(0, 11), (1, 12)]}, 3: {"s": [(0, 10)]}}
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.1, 0.1), (0.25, 0.25), (1.0, 1.0)])
+def test_a_flat_map_has_its_share_of_energy_in_a_share_of_the_area(share, expected) -> None:
+    assert concentration(np.ones((3, 7, 9)), share) == pytest.approx(expected)
+
+
+def test_energy_in_the_strongest_tenth_is_what_sorting_gives() -> None:
+    map_ = np.random.default_rng(0).standard_normal((3, 10, 10))
+    energy = sorted((map_**2).sum(0).ravel(), reverse=True)
+    assert concentration(map_) == pytest.approx(sum(energy[:10]) / sum(energy))
+    assert np.isnan(concentration(np.zeros((3, 4, 4))))
