@@ -1,0 +1,326 @@
+"""Do reconstructions point at the pixels that matter? Blur what they call strongest, and see what is left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting, unread_layers
+from ..cards import Card, Finding, Table, card_link, layer_link
+from ..errors import NotApplicable
+from ..figures import new_figure
+from ..formulas.resampling import bootstrap_mean
+from ..images import Images
+from ..network.backward import Method
+from ..network.chosen_units import Seat, drawn, layers_in_depth
+from ..network.pointing import SHUFFLED, Pointer, Pointing, Target
+from ..network.specimen import Effort, Specimen
+from ..statistics import Extremes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS: tuple[Method, ...] = ("deconvnet", "guided", "gradient")
+STRONG = 9  # images a unit, as many as unit pages show: a test is on one of them
+UNITS: dict[Effort, int] = {"quick": 4, "normal": 16, "full": 128}  # a layer
+IMAGES: dict[Effort, int] = {"quick": 4, "normal": 32, "full": 500}  # for the network's answer
+DRAWS: dict[Effort, int] = {"quick": 1, "normal": 2, "full": 2}
+TOGETHER = 4  # targets that go back in one pass
+LOGIT, PROBABILITY = "logit of the answer", "probability of the answer"
+TITLE = "Where reconstructions point"
+
+BySource = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaithfulnessResult(Result):
+    """Everything by layer, and for the network's answer; n tests each, of one position of one unit on one image.
+
+    A fall is 1 - after / before: 1 for all of it, below 0 for a rise. Shapes: falls and random (mean of the draws), by
+    the maps' name, edges, middle (n,); unit (class) and index of the image (n,). silent: units of the layer that
+    never fire; for the answer, images without a positive logit. `order` are all layers that could be tested. `refused`
+    says why there are no maps of some name.
+    """
+
+    share: float
+    sigma: float
+    draws: int
+    order: tuple[str, ...]
+    falls: dict[str, BySource]
+    random: dict[str, BySource]
+    edges: BySource
+    middle: BySource
+    unit: BySource
+    index: BySource
+    silent: dict[str, int]
+    refused: dict[str, str]
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers tested, in order, without the answer."""
+        return [layer for layer in self.falls if layer in self.order]
+
+    def sources(self, layers: Sequence[str]) -> list[str]:
+        """The names of maps that were tested in any of these layers."""
+        return list(dict.fromkeys(source for layer in layers for source in self.falls[layer]))
+
+    def line(self, layer: str, method: str) -> str:
+        """One sentence for under a picture; of a layer that was not tested, what was found in the nearest one."""
+        if layer not in self.falls and layer in self.order and self.layers:
+            place = self.order.index(layer)
+            nearest = min(self.layers, key=lambda other: abs(self.order.index(other) - place))
+            return f"{self.line(nearest, method)[:-1]}, measured in {nearest})"
+        falls = self.falls.get(layer, {}).get(method, np.zeros(0))
+        if not len(falls):
+            return f"Whether {method} maps point at the pixels that matter could not be measured"
+        what = "the unit" if layer in self.order else f"the {layer}"
+        return (
+            f"Blurring the strongest {self.share:.0%} of such maps lowers {what} by {_with_interval(falls)} (random "
+            f"areas {_mean(self.random[layer][method])}, edges {_mean(self.edges[layer])}; {len(falls)} images)"
+        )
+
+    def verdict(self) -> str:
+        """Whether rectifying the reconstruction points better than masking by the forward ReLU; "" without both.
+
+        Zeiler and Fergus (2014, section 2.1) found masked reconstructions less clear; this is about where they point.
+        """
+        said = []
+        for what, one, other in (
+            ("units", self._pooled("deconvnet"), self._pooled("gradient")),
+            ("the " + LOGIT, *(self.falls.get(LOGIT, {}).get(name, np.zeros(0)) for name in ("deconvnet", "gradient"))),
+        ):
+            if len(one) and len(one) == len(other):
+                mean, low, high = bootstrap_mean(one - other)
+                word = "better than" if low > 0 else "worse than" if high < 0 else "no better and no worse than"
+                said.append(f"for {what} {word} masking by the forward ReLU (gradient), {_points(mean, low, high)} "
+                            f"points of fall in {len(one)} tests")  # fmt: skip
+        return f"Rectifying the reconstruction (deconvnet) points {'; '.join(said)}." if said else ""
+
+    def _pooled(self, source: str, of: str = "falls") -> np.ndarray:
+        """The tests of all layers that this kind of map was tested in: falls, or what stands beside them."""
+        if of in ("edges", "middle"):
+            parts = [getattr(self, of)[layer] for layer in self.layers if source in self.falls[layer]]
+        else:
+            parts = [getattr(self, of)[layer][source] for layer in self.layers if source in self.falls[layer]]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _rivals(self, source: str) -> dict[str, np.ndarray]:
+        """What maps have to beat, in words: the falls, test by test."""
+        found = {
+            "an edge filter": self._pooled(source, "edges"),
+            "the middle of what a unit can see": self._pooled(source, "middle"),
+        }
+        if source == "deconvnet" and len(self._pooled(SHUFFLED)) == len(self._pooled(source)):
+            found["a copy whose weights are shuffled"] = self._pooled(SHUFFLED)
+        return found
+
+    def findings(self) -> list[Finding]:
+        methods = [name for name in self.sources(self.layers) if name != SHUFFLED and len(self._pooled(name))]
+        if not methods:
+            return []
+        best = max(methods, key=lambda name: self._pooled(name).mean())
+        beaten = {
+            (name, rival): bootstrap_mean(self._pooled(name) - falls)
+            for name in methods for rival, falls in self._rivals(name).items()
+        }  # fmt: skip
+        missed = [pair for pair, (_, low, _) in beaten.items() if not low > 0]
+        name, rival = min(missed, key=lambda pair: beaten[pair][0]) if missed else (best, "")
+        falls, what = self._pooled(name), f"their strongest {self.share:.0%} lowers units by"
+        sentence = f"Of the maps, {best} points best at the pixels that matter: blurring {what} {_with_interval(falls)}"
+        if missed:
+            sentence = (f"{name.capitalize()} maps point no better than {rival}: blurring {what} "
+                        f"{_with_interval(falls)}, there {_mean(self._rivals(name)[rival])}")  # fmt: skip
+            sentence += f"; {best}, the best, by {_mean(self._pooled(best))}" if best != name else ""
+        others = [f"{other} {_mean(values)}" for other, values in self._rivals(name).items() if other != rival]
+        return [Finding(
+            sentence=sentence, number=float(falls.mean()), weight=0.6 if missed else 0.35, link=card_link(TITLE),
+            control=", ".join([f"random areas {_mean(self._pooled(name, 'random'))}", *others]),
+        )]  # fmt: skip
+
+    def cards(self) -> list[Card]:
+        rows: list[tuple[str | int, ...]] = []
+        links: list[str] = []
+        for layer, sources in self.falls.items():
+            for source, falls in sources.items():
+                beside = [self.random[layer][source], self.edges[layer], self.middle[layer]]
+                rows.append((layer, source, *_cells(falls, *beside), self.silent[layer]))
+                links.append(layer_link(layer) if layer in self.order else "")
+        for source in self.sources(self.layers):
+            beside = [self._pooled(source, of) for of in ("random", "edges", "middle")]
+            silent = sum(self.silent[layer] for layer in self.layers if source in self.falls[layer])
+            rows.append(("all layers", source, *_cells(self._pooled(source), *beside), silent))
+            links.append("")
+        header = ("layer", "maps", "tests", "fall", "random areas", "edges", "middle", "fall - random",
+                  "fall - edges", "fall - middle", "left out")  # fmt: skip
+        refused = " ".join(f"No {name} maps: {reason}" for name, reason in self.refused.items())
+        return [Card(
+            title=TITLE, content=Table(header=header, rows=tuple(rows), links=tuple(links)),
+            how_to_read=f"How far a unit falls (1 - after / before) when the strongest {self.share:.0%} of what it can "
+            "see, by a map of it, is blurred; units drawn at random among those that fire, each on one of its "
+            f"{STRONG} strongest images, at the position that is strongest there. {refused}".strip(),
+            control="Beside it, in areas of equal size: the same area moved at random, the strongest edges, the middle "
+            "of what the unit can see, and maps of a copy with every parameter's numbers in random order. Intervals: "
+            f"95%, bootstrap; differences are in points, test by test. Left out: what does not fire. {self.verdict()}".strip(),
+        )]  # fmt: skip
+
+    def plot(self) -> "Figure":
+        """The fall by kind of map through the layers, beside random areas, edges and the middle."""
+        figure = new_figure(size=(8.5, 4.2))
+        axes = figure.axes[0]
+        axes.axhline(0, color="grey", linewidth=0.8)
+        sources = self.sources(list(self.falls))
+        for place, source in enumerate(sources):
+            found = {n: self.falls[layer][source] for n, layer in enumerate(self.falls) if source in self.falls[layer]}
+            means = {n: bootstrap_mean(falls) for n, falls in found.items() if len(falls)}
+            middle, low, high = np.array(list(means.values())).reshape(-1, 3).T
+            beside = 0.09 * (place - (len(sources) - 1) / 2)
+            axes.errorbar(np.array(list(means)) + beside, middle, np.nan_to_num([middle - low, high - middle]), fmt="o",
+                          markersize=4, label=source)  # fmt: skip
+        for label, controls, marker in (("edges", self.edges, "_"), ("middle", self.middle, "x")):
+            known = {n: values.mean() for n, values in enumerate(controls.values()) if len(values)}
+            axes.plot(list(known), list(known.values()), marker, color="black", markersize=12, label=label)
+        pooled = [np.concatenate([np.zeros(0), *of.values()]) for of in self.random.values()]
+        known = {n: values.mean() for n, values in enumerate(pooled) if len(values)}
+        axes.plot(list(known), list(known.values()), "_", color="grey", markersize=18, label="random areas")
+        axes.set_xticks(range(len(self.falls)), list(self.falls), rotation=30, ha="right", fontsize=7)
+        axes.set_ylabel(f"fall when {self.share:.0%} is blurred")
+        axes.legend(fontsize=7, ncols=4)
+        return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faithfulness(Analysis):
+    """Do reconstructions point at the pixels that matter?"""
+
+    name = "faithfulness"
+    question = "Do reconstructions point at the pixels that matter?"
+    result = FaithfulnessResult
+
+    units: int = setting(0, help="units tested in each of six layers; 0: as the effort allows (4, 16 or 128)")
+    images: int = setting(0, help="images on which the network's answer is tested; 0: by effort (4, 32 or 500)")
+    share: float = setting(0.1, help="share of what a unit can see that is blurred")
+    draws: int = setting(0, help="random areas beside each area; 0: as the effort allows (1 or 2)")
+    sigma: float = setting(0.1, help="standard deviation of the blur, in longer sides of the image")
+
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        return unread_layers(specimen)
+
+    def steps(self, specimen: Specimen) -> Steps:
+        images = specimen.need_images(self.name)
+        chosen = layers_in_depth(specimen)
+        answers = yield Pass(strong=each(chosen, Extremes(k=STRONG)))
+        pointer = Pointer(model=specimen.model, methods=METHODS, share=self.share, sigma=self.sigma,
+                          draws=self.draws or DRAWS[specimen.effort], seed=specimen.seed)  # fmt: skip
+        count = self.units or UNITS[specimen.effort]
+        items: list[Item] = []
+        silent = {}
+        for layer, site in chosen.items():
+            seats, silent[layer] = drawn(specimen, layer, answers["strong"][layer], count)
+            items += [(layer, site, seats[at : at + TOGETHER]) for at in range(0, len(seats), TOGETHER)]
+        if specimen.classes > 1:
+            wanted = min(self.images or IMAGES[specimen.effort], len(images))
+            places = images.readable(np.argsort(images.hashes, kind="stable"), wanted)
+            seen = tuple((-1, int(place), 0) for place in np.sort(places))
+            items += [(LOGIT, "", seen[at : at + TOGETHER]) for at in range(0, len(seen), TOGETHER)]
+        tested = yield Jobs(
+            key="blurred areas", items=tuple(items),
+            function=lambda some: [_tested(specimen, images, pointer, item) for item in some],
+        )  # fmt: skip
+        layers = list(specimen.reading())
+        return self._result(pointer.draws, tuple(layers), list(chosen), silent, list(zip(items, tested, strict=True)))
+
+    def _result(
+        self,
+        draws: int,
+        order: tuple[str, ...],
+        chosen: list[str],
+        silent: dict[str, int],
+        tested: list[tuple["Item", Any]],
+    ) -> FaithfulnessResult:
+        refused = {name: reason for _, answer in tested for name, reason in answer["refused"].items()}
+        if tested and not any(answer["after"] for _, answer in tested):
+            raise NotApplicable(next(iter(refused.values())), "Reconstructions go back through the graph of a pass",
+                                "Read the other analyses")  # fmt: skip
+        by_layer: dict[str, dict[str, Any]] = {}
+        for layer in chosen:
+            by_layer[layer] = _gathered([pair for pair in tested if pair[0][0] == layer], 0)
+        answered = [pair for pair in tested if pair[0][0] == LOGIT]
+        for quantity, name in enumerate((LOGIT, PROBABILITY) if answered else ()):
+            by_layer[name] = _gathered(answered, quantity)
+            silent[name] = by_layer[name]["left_out"]
+        fields = {name: {layer: found[name] for layer, found in by_layer.items()}
+                  for name in ("falls", "random", "edges", "middle", "unit", "index")}  # fmt: skip
+        return FaithfulnessResult(share=self.share, sigma=self.sigma, draws=draws, order=order, silent=silent,
+                                  refused=refused, **fields)  # fmt: skip
+
+
+Item = tuple[str, str, tuple[Seat, ...]]  # layer, site where its units are read, what is tested
+
+
+def _tested(specimen: Specimen, images: Images, pointer: Pointer, item: Item) -> dict[str, Any]:
+    """The answer to one item: the fields of `Pointing`, and the units."""
+    _, site, seats = item
+    units, index, places = np.array(seats).T
+    pixels = [images.pixels(int(image)) for image in index]
+    if not site:
+        units, found = pointer.answers(pixels, index.tolist())
+        return {**_state(found), "unit": units, "index": index}
+    boxes = specimen.boxes(site, places)
+    targets = [
+        Target(pixels=each, image=image, channel=unit, place=place, box=tuple(box))
+        for each, (unit, image, place), box in zip(pixels, seats, boxes.tolist(), strict=True)
+    ]
+    return {**_state(pointer.units(site, targets)), "unit": units, "index": index}
+
+
+def _state(found: Pointing) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in ("before", "edges", "middle", "after", "random", "refused")}
+
+
+def _gathered(tested: list[tuple[Item, Any]], quantity: int) -> dict[str, Any]:
+    """The falls of one layer, without what is not above 0 before, and how many that are."""
+    answers = [answer for _, answer in tested]
+
+    def of(name: str, source: str = "") -> np.ndarray:
+        parts = [(answer[name][source] if source else answer[name])[..., quantity] for answer in answers]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    before = of("before")
+    kept = before > 0
+
+    def fall(after: np.ndarray) -> np.ndarray:
+        return 1 - after[kept] / before[kept].reshape(-1, *[1] * (after.ndim - 1))
+
+    sources = list(answers[0]["after"]) if answers else []
+    whole = {
+        name: np.concatenate([np.zeros(0, int), *(answer[name] for answer in answers)]) for name in ("unit", "index")
+    }
+    return {
+        "falls": {source: fall(of("after", source)) for source in sources},
+        "random": {source: fall(of("random", source)).mean(1) for source in sources},
+        "edges": fall(of("edges")), "middle": fall(of("middle")), "left_out": int((~kept).sum()),
+        **{name: values[kept] for name, values in whole.items()},
+    }  # fmt: skip
+
+
+def _mean(values: np.ndarray) -> str:
+    return f"{values.mean():.0%}"
+
+
+def _with_interval(values: np.ndarray) -> str:
+    mean, low, high = bootstrap_mean(values)
+    return f"{mean:.0%}" + ("" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]")
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    return f"{100 * mean:+.0f}" + ("" if np.isnan(low) else f" [{100 * low:+.0f}, {100 * high:+.0f}]")
+
+
+def _cells(falls: np.ndarray, random: np.ndarray, edges: np.ndarray, middle: np.ndarray) -> tuple[str | int, ...]:
+    """Tests, the fall, the controls, and the paired differences to them."""
+    if not len(falls):
+        return (0, *["–"] * 7)
+    beside = random, edges, middle
+    return (len(falls), _with_interval(falls), *map(_mean, beside),
+            *(_points(*bootstrap_mean(falls - control)) for control in beside))  # fmt: skip
