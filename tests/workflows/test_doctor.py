@@ -45,7 +45,7 @@ def diagnosis() -> Diagnosis:
 
 
 def test_it_says_for_every_analysis_how_far_it_fits(diagnosis) -> None:
-    assert set(diagnosis.fits) == {"decisions", "activity", "preferences", "twins", "filters", "maps"}
+    assert set(diagnosis.fits) == {"decisions", "activity", "preferences", "twins", "filters", "maps", "faithfulness"}
     assert {fit.verdict for fit in diagnosis.fits.values()} == {"full"}
 
 

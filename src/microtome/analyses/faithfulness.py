@@ -10,11 +10,11 @@ from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting
 from ..cards import Card, Finding, Table, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
-from ..formulas.resampling import bootstrap_mean
+from ..formulas.resampling import bootstrap_mean, percent_in_words, points_in_words
 from ..images import Images
 from ..network.backward import Method
 from ..network.chosen_units import Seat, drawn, layers_in_depth
-from ..network.pointing import SHUFFLED, Pointer, Pointing, Target
+from ..network.pointing import SHUFFLED, Pointer, Pointing, Target, falls_of
 from ..network.specimen import Effort, Specimen
 from ..statistics import Extremes
 
@@ -76,24 +76,26 @@ class FaithfulnessResult(Result):
             return f"Whether {method} maps point at the pixels that matter could not be measured"
         what = "the unit" if layer in self.order else f"the {layer}"
         return (
-            f"Blurring the strongest {self.share:.0%} of such maps lowers {what} by {_with_interval(falls)} (random "
-            f"areas {_mean(self.random[layer][method])}, edges {_mean(self.edges[layer])}; {len(falls)} images)"
+            f"Blurring the strongest {self.share:.0%} of such maps lowers {what} by {percent_in_words(falls)} (random "
+            f"areas {_percent(self.random[layer][method])}, edges {_percent(self.edges[layer])}, the middle "
+            f"{_percent(self.middle[layer])}; {len(falls)} tests)"
         )
 
     def verdict(self) -> str:
         """Whether rectifying the reconstruction points better than masking by the forward ReLU; "" without both.
 
-        Zeiler and Fergus (2014, section 2.1) found masked reconstructions less clear; this is about where they point.
+        Zeiler and Fergus (2014) found what is masked significantly less clear; this is about where it points.
         """
         said = []
+        answer = {name: self.falls.get(LOGIT, {}).get(name, np.zeros(0)) for name in ("deconvnet", "gradient")}
         for what, one, other in (
             ("units", self._pooled("deconvnet"), self._pooled("gradient")),
-            ("the " + LOGIT, *(self.falls.get(LOGIT, {}).get(name, np.zeros(0)) for name in ("deconvnet", "gradient"))),
+            (f"the {LOGIT}", answer["deconvnet"], answer["gradient"]),
         ):
             if len(one) and len(one) == len(other):
-                mean, low, high = bootstrap_mean(one - other)
+                _, low, high = bootstrap_mean(one - other)
                 word = "better than" if low > 0 else "worse than" if high < 0 else "no better and no worse than"
-                said.append(f"for {what} {word} masking by the forward ReLU (gradient), {_points(mean, low, high)} "
+                said.append(f"for {what} {word} masking by the forward ReLU (gradient), {points_in_words(one - other)} "
                             f"points of fall in {len(one)} tests")  # fmt: skip
         return f"Rectifying the reconstruction (deconvnet) points {'; '.join(said)}." if said else ""
 
@@ -127,15 +129,15 @@ class FaithfulnessResult(Result):
         missed = [pair for pair, (_, low, _) in beaten.items() if not low > 0]
         name, rival = min(missed, key=lambda pair: beaten[pair][0]) if missed else (best, "")
         falls, what = self._pooled(name), f"their strongest {self.share:.0%} lowers units by"
-        sentence = f"Of the maps, {best} points best at the pixels that matter: blurring {what} {_with_interval(falls)}"
+        sentence = f"Of the maps, {best} points best at what matters: blurring {what} {percent_in_words(falls)}"
         if missed:
             sentence = (f"{name.capitalize()} maps point no better than {rival}: blurring {what} "
-                        f"{_with_interval(falls)}, there {_mean(self._rivals(name)[rival])}")  # fmt: skip
-            sentence += f"; {best}, the best, by {_mean(self._pooled(best))}" if best != name else ""
-        others = [f"{other} {_mean(values)}" for other, values in self._rivals(name).items() if other != rival]
+                        f"{percent_in_words(falls)}, there {_percent(self._rivals(name)[rival])}")  # fmt: skip
+            sentence += f"; {best}, the best, by {_percent(self._pooled(best))}" if best != name else ""
+        others = [f"{other} {_percent(values)}" for other, values in self._rivals(name).items() if other != rival]
         return [Finding(
             sentence=sentence, number=float(falls.mean()), weight=0.6 if missed else 0.35, link=card_link(TITLE),
-            control=", ".join([f"random areas {_mean(self._pooled(name, 'random'))}", *others]),
+            control=", ".join([f"random areas {_percent(self._pooled(name, 'random'))}", *others]),
         )]  # fmt: skip
 
     def cards(self) -> list[Card]:
@@ -161,7 +163,8 @@ class FaithfulnessResult(Result):
             f"{STRONG} strongest images, at the position that is strongest there. {refused}".strip(),
             control="Beside it, in areas of equal size: the same area moved at random, the strongest edges, the middle "
             "of what the unit can see, and maps of a copy with every parameter's numbers in random order. Intervals: "
-            f"95%, bootstrap; differences are in points, test by test. Left out: what does not fire. {self.verdict()}".strip(),
+            "95%, bootstrap; differences are in points, test by test. Left out: what does not fire. "
+            f"{self.verdict()}".strip(),
         )]  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -244,10 +247,10 @@ class Faithfulness(Analysis):
                                 "Read the other analyses")  # fmt: skip
         by_layer: dict[str, dict[str, Any]] = {}
         for layer in chosen:
-            by_layer[layer] = _gathered([pair for pair in tested if pair[0][0] == layer], 0)
-        answered = [pair for pair in tested if pair[0][0] == LOGIT]
+            by_layer[layer] = falls_of([answer for (name, *_), answer in tested if name == layer], 0)
+        answered = [answer for (name, *_), answer in tested if name == LOGIT]
         for quantity, name in enumerate((LOGIT, PROBABILITY) if answered else ()):
-            by_layer[name] = _gathered(answered, quantity)
+            by_layer[name] = falls_of(answered, quantity)
             silent[name] = by_layer[name]["left_out"]
         fields = {name: {layer: found[name] for layer, found in by_layer.items()}
                   for name in ("falls", "random", "edges", "middle", "unit", "index")}  # fmt: skip
@@ -278,43 +281,8 @@ def _state(found: Pointing) -> dict[str, Any]:
     return {name: getattr(found, name) for name in ("before", "edges", "middle", "after", "random", "refused")}
 
 
-def _gathered(tested: list[tuple[Item, Any]], quantity: int) -> dict[str, Any]:
-    """The falls of one layer, without what is not above 0 before, and how many that are."""
-    answers = [answer for _, answer in tested]
-
-    def of(name: str, source: str = "") -> np.ndarray:
-        parts = [(answer[name][source] if source else answer[name])[..., quantity] for answer in answers]
-        return np.concatenate(parts) if parts else np.zeros(0)
-
-    before = of("before")
-    kept = before > 0
-
-    def fall(after: np.ndarray) -> np.ndarray:
-        return 1 - after[kept] / before[kept].reshape(-1, *[1] * (after.ndim - 1))
-
-    sources = list(answers[0]["after"]) if answers else []
-    whole = {
-        name: np.concatenate([np.zeros(0, int), *(answer[name] for answer in answers)]) for name in ("unit", "index")
-    }
-    return {
-        "falls": {source: fall(of("after", source)) for source in sources},
-        "random": {source: fall(of("random", source)).mean(1) for source in sources},
-        "edges": fall(of("edges")), "middle": fall(of("middle")), "left_out": int((~kept).sum()),
-        **{name: values[kept] for name, values in whole.items()},
-    }  # fmt: skip
-
-
-def _mean(values: np.ndarray) -> str:
+def _percent(values: np.ndarray) -> str:
     return f"{values.mean():.0%}"
-
-
-def _with_interval(values: np.ndarray) -> str:
-    mean, low, high = bootstrap_mean(values)
-    return f"{mean:.0%}" + ("" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]")
-
-
-def _points(mean: float, low: float, high: float) -> str:
-    return f"{100 * mean:+.0f}" + ("" if np.isnan(low) else f" [{100 * low:+.0f}, {100 * high:+.0f}]")
 
 
 def _cells(falls: np.ndarray, random: np.ndarray, edges: np.ndarray, middle: np.ndarray) -> tuple[str | int, ...]:
@@ -322,5 +290,5 @@ def _cells(falls: np.ndarray, random: np.ndarray, edges: np.ndarray, middle: np.
     if not len(falls):
         return (0, *["–"] * 7)
     beside = random, edges, middle
-    return (len(falls), _with_interval(falls), *map(_mean, beside),
-            *(_points(*bootstrap_mean(falls - control)) for control in beside))  # fmt: skip
+    return (len(falls), percent_in_words(falls), *map(_percent, beside),
+            *(points_in_words(falls - control) for control in beside))  # fmt: skip

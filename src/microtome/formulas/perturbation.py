@@ -1,7 +1,7 @@
 """Areas of an image, and what is left of it once they are blurred: does a map point at the pixels that matter?
 
-All areas are a share of a box: the pixels that a unit can see. Outside of it every area is harmless, and a control drawn
-there would flatter any map.
+All areas are a share of a box: the pixels that a unit can see. Outside of it every area is harmless, and a control
+drawn there would flatter any map.
 """
 
 import numpy as np

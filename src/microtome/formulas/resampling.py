@@ -16,3 +16,15 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, flo
     chosen = np.random.default_rng(seed).integers(len(values), size=(DRAWS, len(values)))
     low, high = np.quantile(np.asarray(values, np.float64)[chosen].mean(1), (0.025, 0.975))
     return float(np.mean(values, dtype=np.float64)), float(low), float(high)
+
+
+def percent_in_words(values: np.ndarray) -> str:
+    """A mean share with its interval, "62% [55, 68]"; of one value without. Shapes: (n,), n at least 1."""
+    mean, low, high = bootstrap_mean(values)
+    return f"{mean:.0%}" + ("" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]")
+
+
+def points_in_words(values: np.ndarray) -> str:
+    """A mean difference of shares with its interval in points, "+13 [+9, +18]". Shapes: (n,), n at least 1."""
+    mean, low, high = bootstrap_mean(values)
+    return f"{100 * mean:+.0f}" + ("" if np.isnan(low) else f" [{100 * low:+.0f}, {100 * high:+.0f}]")

@@ -2,9 +2,10 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,8 +172,7 @@ def strengths_of(
     with tracing(model, like_parameters(images, model.module), site) as trace:
         seed = torch.zeros_like(trace.activation)
         for image, unit in enumerate(units):
-            where: tuple[int, ...] = (image, *unit)
-            seed[where] = 1
+            seed[image][unit] = 1
         for method in methods:
             try:
                 with going_back(trace, method):
@@ -183,8 +183,37 @@ def strengths_of(
 
 
 def _picking(unit: tuple[int, ...]) -> Pick:
-    return lambda tensor: tensor[(slice(None), *unit)]
+    where: tuple[Any, ...] = (slice(None), *unit)
+    return lambda tensor: tensor[where]
 
 
 def _logit_and_probability(answer: int) -> Pick:
     return lambda row: torch.stack([row[:, answer].double(), torch.softmax(row.double(), 1)[:, answer]], 1)
+
+
+def falls_of(states: Sequence[Mapping[str, Any]], quantity: int) -> dict[str, Any]:
+    """The falls, 1 - after / before, of one quantity in all tests together, without those where it is not above 0.
+
+    States have the fields of `Pointing`, and unit and index (n,). Shapes: falls and random (mean of the draws), by the
+    maps' name, edges, middle, unit, index (m,); left_out says how many are left out.
+    """
+    if not states:
+        nothing = {name: np.zeros(0) for name in ("edges", "middle")}
+        none = {name: np.zeros(0, int) for name in ("unit", "index")}
+        return {"falls": {}, "random": {}, **nothing, **none, "left_out": 0}
+    before = np.concatenate([state["before"][..., quantity] for state in states])
+    kept = before > 0
+
+    def fall(parts: list[np.ndarray]) -> np.ndarray:
+        after = np.concatenate([part[..., quantity] for part in parts])[kept]
+        found: np.ndarray = 1 - after / before[kept].reshape(-1, *[1] * (after.ndim - 1))
+        return found
+
+    sources = list(states[0]["after"])
+    return {
+        "falls": {source: fall([state["after"][source] for state in states]) for source in sources},
+        "random": {source: fall([state["random"][source] for state in states]).mean(1) for source in sources},
+        "edges": fall([state["edges"] for state in states]), "middle": fall([state["middle"] for state in states]),
+        "unit": np.concatenate([state["unit"] for state in states])[kept],
+        "index": np.concatenate([state["index"] for state in states])[kept], "left_out": int((~kept).sum()),
+    }  # fmt: skip
