@@ -160,7 +160,8 @@ class FaithfulnessResult(Result):
             title=TITLE, content=Table(header=header, rows=tuple(rows), links=tuple(links)),
             how_to_read=f"How far a unit falls (1 - after / before) when the strongest {self.share:.0%} of what it can "
             "see, by a map of it, is blurred; units drawn at random among those that fire, each on one of its "
-            f"{STRONG} strongest images, at the position that is strongest there. {refused}".strip(),
+            f"{STRONG} strongest images, at the position that is strongest there. The logit of the network's answer is "
+            f"taken above the mean of all classes. {refused}".strip(),
             control="Beside it, in areas of equal size: the same area moved at random, the strongest edges, the middle "
             "of what the unit can see, and maps of a copy with every parameter's numbers in random order. Intervals: "
             "95%, bootstrap; differences are in points, test by test. Left out: what does not fire. "

@@ -4,6 +4,8 @@ All areas are a share of a box: the pixels that a unit can see. Outside of it ev
 drawn there would flatter any map.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -92,6 +94,7 @@ def _blur(images: Tensor, sigma: float) -> Tensor:
     return rows @ images @ columns.T
 
 
+@lru_cache(maxsize=8)
 def _weights(length: int, sigma: float) -> Tensor:
     """What every pixel of a line takes from every other; each row adds up to 1. Shapes: -> (length, length)."""
     place = torch.arange(length, dtype=torch.float64)

@@ -93,7 +93,9 @@ class Pointer:
         return self._tested(site, targets, units, picks)
 
     def answers(self, pixels: Sequence[np.ndarray], index: Sequence[int]) -> tuple[np.ndarray, Pointing]:
-        """The class that each image is given, (n,), and how far its logit and its probability fall."""
+        """The class that each image is given, (n,), and how far its logit above the mean of all classes and its
+        probability fall.
+        """
         output = self.model.sites.output
         images = self._normalised(pixels)
         chosen = responses(self.model, images, output, lambda row: row.argmax(1)).astype(int)
@@ -188,7 +190,13 @@ def _picking(unit: tuple[int, ...]) -> Pick:
 
 
 def _logit_and_probability(answer: int) -> Pick:
-    return lambda row: torch.stack([row[:, answer].double(), torch.softmax(row.double(), 1)[:, answer]], 1)
+    """A class's logit above the mean of all, which are free up to a common constant, and its probability."""
+
+    def pick(row: Tensor) -> Tensor:
+        logits = row.double()
+        return torch.stack([logits[:, answer] - logits.mean(1), torch.softmax(logits, 1)[:, answer]], 1)
+
+    return pick
 
 
 def falls_of(states: Sequence[Mapping[str, Any]], quantity: int) -> dict[str, Any]:
