@@ -122,7 +122,7 @@ class Pointer:
             for n, target in enumerate(targets)
         ]  # each (1 + 2 + sources * (1 + draws), q)
         values = np.stack(left)
-        tested = values[:, 3:].reshape(len(targets), len(strengths), 1 + self.draws, -1)
+        tested = values[:, 3:].reshape(len(targets), len(strengths), 1 + self.draws, values.shape[2])
         return Pointing(
             before=values[:, 0], edges=values[:, 1], middle=values[:, 2], refused=refused,
             after={name: tested[:, place, 0] for place, name in enumerate(strengths)},
