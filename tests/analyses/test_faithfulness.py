@@ -131,23 +131,44 @@ def test_the_finding_is_the_best_method_if_all_beat_every_control() -> None:
     assert finding.control == "random areas 5%, an edge filter 20%, the middle of what a unit can see 30%"
 
 
-@pytest.mark.parametrize(
-    ("falls", "rival", "there"),
-    [({"edges": 0.6, "middle": 0.3, "shuffled": 0.1}, "an edge filter", "60%"),
-     ({"edges": 0.2, "middle": 0.6, "shuffled": 0.1}, "the middle of what a unit can see", "60%"),
-     ({"edges": 0.2, "middle": 0.3, "shuffled": 0.5}, "a copy whose weights are shuffled", "50%")],
-)  # fmt: skip
-def test_the_finding_is_a_method_that_does_not_beat_a_control(falls, rival, there) -> None:
-    (finding,) = with_falls(deconvnet=0.5, gradient=0.7, **falls).findings()
-    assert finding.sentence == (f"Deconvnet maps point no better than {rival}: blurring their strongest 10% lowers "
-                                f"units by 50% [50, 50], there {there}; gradient, the best, by 70%")  # fmt: skip
+BESIDE = {"edges": 0.2, "middle": 0.3, "shuffled": 0.1}
+RIVALS = {"edges": "an edge filter", "middle": "the middle of what a unit can see",
+          "shuffled": "a copy whose weights are shuffled"}  # fmt: skip
 
 
-@pytest.mark.parametrize(("deconvnet", "word"), [(0.8, "better than"), (0.6, "worse than"),
-                                                 (0.7, "no better and no worse than")])  # fmt: skip
-def test_the_verdict_on_masking_by_the_forward_pass(deconvnet, word) -> None:
+@pytest.mark.parametrize("rival", RIVALS)
+def test_the_finding_is_a_method_that_is_worse_than_a_control(rival) -> None:
+    (finding,) = with_falls(deconvnet=0.5, gradient=0.7, **BESIDE | {rival: 0.6}).findings()
+    assert finding.sentence == (f"In conv deconvnet maps point worse than {RIVALS[rival]}: blurring their strongest "
+                                "10% lowers units by 50% [50, 50], there 60%; gradient, the best, by 70%")  # fmt: skip
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+def test_or_over_all_layers_one_that_is_no_better_than_a_control(rival) -> None:
+    (finding,) = with_falls(deconvnet=0.5, gradient=0.7, **BESIDE | {rival: 0.5}).findings()
+    assert finding.sentence == (f"Deconvnet maps point no better than {RIVALS[rival]}: blurring their strongest 10% "
+                                "lowers units by 50% [50, 50], there 50%; gradient, the best, by 70%")  # fmt: skip
+
+
+def test_a_failure_in_one_layer_is_named_with_that_layer() -> None:
+    good = with_falls(deconvnet=0.6, gradient=0.5, **BESIDE)
+    bad = with_falls(deconvnet=0.1, gradient=0.5, **BESIDE)
+    names = ("falls", "random", "edges", "middle", "unit", "index", "silent")
+    both = {name: {"conv": getattr(good, name)["conv"], "last": getattr(bad, name)["conv"]} for name in names}
+    (finding,) = dataclasses.replace(good, order=("conv", "last"), **both).findings()
+    assert finding.sentence.startswith("In last deconvnet maps point worse than the middle of what a unit can see")
+    assert "10% [10, 10], there 30%; gradient, the best, by 50%" in finding.sentence
+
+
+@pytest.mark.parametrize(("deconvnet", "better", "worse", "points"), [(0.8, 1, 0, "+10 [+10, +10]"),
+                                                                     (0.6, 0, 1, "-10 [-10, -10]"),
+                                                                     (0.7, 0, 0, "+0 [+0, +0]")])  # fmt: skip
+def test_the_verdict_on_masking_by_the_forward_pass(deconvnet, better, worse, points) -> None:
     said = with_falls(deconvnet=deconvnet, gradient=0.7, edges=0.2, middle=0.3).verdict()
-    assert f"(deconvnet) points for units {word} masking by the forward ReLU (gradient)" in said
+    assert said == (
+        "Rectifying the reconstruction (deconvnet) instead of masking by the forward ReLU (gradient) points better in "
+        f"{better} and worse in {worse} of 1 layers ({points} points of fall over all)."
+    )
     assert with_falls(gradient=0.7, edges=0.2, middle=0.3).verdict() == ""
 
 

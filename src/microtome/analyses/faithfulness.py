@@ -11,10 +11,9 @@ from ..cards import Card, Finding, Table, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.resampling import bootstrap_mean, percent_in_words, points_in_words
-from ..images import Images
 from ..network.backward import Method
 from ..network.chosen_units import Seat, drawn, layers_in_depth
-from ..network.pointing import SHUFFLED, Pointer, Pointing, Target, falls_of
+from ..network.pointing import SHUFFLED, Pointer, falls_of, tested_seats
 from ..network.specimen import Effort, Specimen
 from ..statistics import Extremes
 
@@ -26,6 +25,7 @@ STRONG = 9  # images a unit, as many as unit pages show: a test is on one of the
 UNITS: dict[Effort, int] = {"quick": 4, "normal": 16, "full": 128}  # a layer
 IMAGES: dict[Effort, int] = {"quick": 4, "normal": 32, "full": 500}  # for the network's answer
 DRAWS: dict[Effort, int] = {"quick": 1, "normal": 2, "full": 2}
+FEWEST = 12  # tests of a layer by itself, for a finding
 TOGETHER = 4  # targets that go back in one pass
 LOGIT, PROBABILITY = "logit of the answer", "probability of the answer"
 TITLE = "Where reconstructions point"
@@ -86,58 +86,73 @@ class FaithfulnessResult(Result):
 
         Zeiler and Fergus (2014) found what is masked significantly less clear; this is about where it points.
         """
-        said = []
-        answer = {name: self.falls.get(LOGIT, {}).get(name, np.zeros(0)) for name in ("deconvnet", "gradient")}
-        for what, one, other in (
-            ("units", self._pooled("deconvnet"), self._pooled("gradient")),
-            (f"the {LOGIT}", answer["deconvnet"], answer["gradient"]),
-        ):
-            if len(one) and len(one) == len(other):
-                _, low, high = bootstrap_mean(one - other)
-                word = "better than" if low > 0 else "worse than" if high < 0 else "no better and no worse than"
-                said.append(f"for {what} {word} masking by the forward ReLU (gradient), {points_in_words(one - other)} "
-                            f"points of fall in {len(one)} tests")  # fmt: skip
-        return f"Rectifying the reconstruction (deconvnet) points {'; '.join(said)}." if said else ""
+        found = {
+            layer: bootstrap_mean(falls["deconvnet"] - falls["gradient"])
+            for layer, falls in self.falls.items()
+            if len(falls.get("deconvnet", ())) and "gradient" in falls
+        }
+        tested = [layer for layer in self.layers if layer in found]
+        if not tested:
+            return ""
+        better, worse = ([at for at in tested if found[at][end] * sign > 0] for end, sign in ((1, 1), (2, -1)))
+        difference = self._pooled("deconvnet") - self._pooled("gradient")
+        said = (f"Rectifying the reconstruction (deconvnet) instead of masking by the forward ReLU (gradient) points "
+                f"better in {len(better)} and worse in {len(worse)} of {len(tested)} layers "
+                f"({points_in_words(difference)} points of fall over all)")  # fmt: skip
+        if LOGIT in found:
+            said += f"; for the {LOGIT} it makes {100 * found[LOGIT][0]:+.0f} points"
+        return said + "."
 
-    def _pooled(self, source: str, of: str = "falls") -> np.ndarray:
-        """The tests of all layers that this kind of map was tested in: falls, or what stands beside them."""
-        if of in ("edges", "middle"):
-            parts = [getattr(self, of)[layer] for layer in self.layers if source in self.falls[layer]]
-        else:
-            parts = [getattr(self, of)[layer][source] for layer in self.layers if source in self.falls[layer]]
+    def _pooled(self, source: str, of: str = "falls", only: str = "") -> np.ndarray:
+        """The tests of all layers, or only one, that have this kind of map: falls, or what stands beside them."""
+        layers = [layer for layer in self.layers if source in self.falls[layer] and only in ("", layer)]
+        values = getattr(self, of)
+        parts = [values[layer] if of in ("edges", "middle") else values[layer][source] for layer in layers]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _rivals(self, source: str) -> dict[str, np.ndarray]:
+    def _rivals(self, source: str, only: str = "") -> dict[str, np.ndarray]:
         """What maps have to beat, in words: the falls, test by test."""
-        found = {
-            "an edge filter": self._pooled(source, "edges"),
-            "the middle of what a unit can see": self._pooled(source, "middle"),
-        }
-        if source == "deconvnet" and len(self._pooled(SHUFFLED)) == len(self._pooled(source)):
-            found["a copy whose weights are shuffled"] = self._pooled(SHUFFLED)
-        return found
+        found = {"an edge filter": "edges", "the middle of what a unit can see": "middle"}
+        rivals = {words: self._pooled(source, of, only) for words, of in found.items()}
+        shuffled = self._pooled(SHUFFLED, only=only)
+        if source == "deconvnet" and len(shuffled) == len(self._pooled(source, only=only)):
+            rivals["a copy whose weights are shuffled"] = shuffled
+        return rivals
+
+    def _missed(self, methods: Sequence[str]) -> tuple[str, str, str] | None:
+        """The method, the layer and the rival with the worst difference: certainly worse than a rival in one layer,
+        or, over all layers (""), not certainly better than it.
+        """
+        found = {}
+        for only in (*self.layers, ""):
+            for name in methods:
+                falls = self._pooled(name, only=only)
+                for rival, others in self._rivals(name, only).items():
+                    mean, low, high = bootstrap_mean(falls - others)
+                    if (len(falls) >= FEWEST and high < 0) if only else not low > 0:
+                        found[name, only, rival] = mean
+        return min(found, key=lambda each: found[each]) if found else None
 
     def findings(self) -> list[Finding]:
         methods = [name for name in self.sources(self.layers) if name != SHUFFLED and len(self._pooled(name))]
         if not methods:
             return []
         best = max(methods, key=lambda name: self._pooled(name).mean())
-        beaten = {
-            (name, rival): bootstrap_mean(self._pooled(name) - falls)
-            for name in methods for rival, falls in self._rivals(name).items()
-        }  # fmt: skip
-        missed = [pair for pair, (_, low, _) in beaten.items() if not low > 0]
-        name, rival = min(missed, key=lambda pair: beaten[pair][0]) if missed else (best, "")
-        falls, what = self._pooled(name), f"their strongest {self.share:.0%} lowers units by"
-        sentence = f"Of the maps, {best} points best at what matters: blurring {what} {percent_in_words(falls)}"
+        missed = self._missed(methods)
+        name, only, rival = missed or (best, "", "")
+        falls, rivals = self._pooled(name, only=only), self._rivals(name, only)
+        what = f"blurring their strongest {self.share:.0%} lowers units by {percent_in_words(falls)}"
+        sentence = f"Of the maps, {best} points best at what matters: {what}"
         if missed:
-            sentence = (f"{name.capitalize()} maps point no better than {rival}: blurring {what} "
-                        f"{percent_in_words(falls)}, there {_percent(self._rivals(name)[rival])}")  # fmt: skip
-            sentence += f"; {best}, the best, by {_percent(self._pooled(best))}" if best != name else ""
-        others = [f"{other} {_percent(values)}" for other, values in self._rivals(name).items() if other != rival]
+            start = (
+                f"In {only} {name} maps point worse than" if only else f"{name.capitalize()} maps point no better than"
+            )
+            sentence = f"{start} {rival}: {what}, there {_percent(rivals[rival])}"
+            sentence += f"; {best}, the best, by {_percent(self._pooled(best, only=only))}" if best != name else ""
+        others = [f"{other} {_percent(values)}" for other, values in rivals.items() if other != rival]
         return [Finding(
             sentence=sentence, number=float(falls.mean()), weight=0.6 if missed else 0.35, link=card_link(TITLE),
-            control=", ".join([f"random areas {_percent(self._pooled(name, 'random'))}", *others]),
+            control=", ".join([f"random areas {_percent(self._pooled(name, 'random', only))}", *others]),
         )]  # fmt: skip
 
     def cards(self) -> list[Card]:
@@ -229,7 +244,7 @@ class Faithfulness(Analysis):
             items += [(LOGIT, "", seen[at : at + TOGETHER]) for at in range(0, len(seen), TOGETHER)]
         tested = yield Jobs(
             key="blurred areas", items=tuple(items),
-            function=lambda some: [_tested(specimen, images, pointer, item) for item in some],
+            function=lambda some: [tested_seats(specimen, pointer, site, seats) for _, site, seats in some],
         )  # fmt: skip
         layers = list(specimen.reading())
         return self._result(pointer.draws, tuple(layers), list(chosen), silent, list(zip(items, tested, strict=True)))
@@ -260,26 +275,6 @@ class Faithfulness(Analysis):
 
 
 Item = tuple[str, str, tuple[Seat, ...]]  # layer, site where its units are read, what is tested
-
-
-def _tested(specimen: Specimen, images: Images, pointer: Pointer, item: Item) -> dict[str, Any]:
-    """The answer to one item: the fields of `Pointing`, and the units."""
-    _, site, seats = item
-    units, index, places = np.array(seats).T
-    pixels = [images.pixels(int(image)) for image in index]
-    if not site:
-        units, found = pointer.answers(pixels, index.tolist())
-        return {**_state(found), "unit": units, "index": index}
-    boxes = specimen.boxes(site, places)
-    targets = [
-        Target(pixels=each, image=image, channel=unit, place=place, box=tuple(box))
-        for each, (unit, image, place), box in zip(pixels, seats, boxes.tolist(), strict=True)
-    ]
-    return {**_state(pointer.units(site, targets)), "unit": units, "index": index}
-
-
-def _state(found: Pointing) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("before", "edges", "middle", "after", "random", "refused")}
 
 
 def _percent(values: np.ndarray) -> str:

@@ -22,9 +22,11 @@ from ..formulas.perturbation import (
     strongest_area,
 )
 from .backward import Method, going_back, tracing
+from .chosen_units import Seat
 from .inputs import like_parameters
 from .model import Model
 from .responses import Pick, responses, unit_at
+from .specimen import Specimen
 
 SHUFFLED = "deconvnet, weights shuffled"  # maps of a copy that has learnt nothing
 
@@ -197,6 +199,25 @@ def _logit_and_probability(answer: int) -> Pick:
         return torch.stack([logits[:, answer] - logits.mean(1), torch.softmax(logits, 1)[:, answer]], 1)
 
     return pick
+
+
+def tested_seats(specimen: Specimen, pointer: Pointer, site: str, seats: Sequence[Seat]) -> dict[str, Any]:
+    """The fields of `Pointing` for units at a site on images of the set, and unit and index (n,); without a site for
+    the class that the network gives each image.
+    """
+    units, index, places = np.array(seats).T
+    images = specimen.need_images("A test of maps")
+    pixels = [images.pixels(int(image)) for image in index]
+    if not site:
+        units, found = pointer.answers(pixels, index.tolist())
+    else:
+        boxes = specimen.boxes(site, places).tolist()
+        targets = [
+            Target(pixels=each, image=image, channel=unit, place=place, box=tuple(box))
+            for each, (unit, image, place), box in zip(pixels, seats, boxes, strict=True)
+        ]
+        found = pointer.units(site, targets)
+    return {**vars(found), "unit": units, "index": index}
 
 
 def falls_of(states: Sequence[Mapping[str, Any]], quantity: int) -> dict[str, Any]:
