@@ -45,7 +45,7 @@ def diagnosis() -> Diagnosis:
 
 
 def test_it_says_for_every_analysis_how_far_it_fits(diagnosis) -> None:
-    assert set(diagnosis.fits) == {"decisions", "activity", "preferences", "twins", "filters", "maps"}
+    assert set(diagnosis.fits) == {"decisions", "activity", "preferences", "twins", "filters", "maps", "faithfulness"}
     assert {fit.verdict for fit in diagnosis.fits.values()} == {"full"}
 
 
@@ -66,8 +66,8 @@ def test_a_warning_is_marked_and_what_is_approximate_says_what_to_do() -> None:
     lines = mt.doctor(opened(module), noise(opened(module), 3)).lines()
     assert "! 1 layer has only zeros for weights: conv2" in lines
     place = next(i for i, line in enumerate(lines) if line.startswith("  twins"))
-    assert lines[place].startswith("  twins        approximate: with 3 images, ")
-    assert lines[place + 1] == "               for more: Give 30 images or more"
+    assert lines[place].startswith("  twins         approximate: with 3 images, ")
+    assert lines[place + 1] == "                for more: Give 30 images or more"
 
 
 def test_for_machines_it_is_plain_json_without_nan(diagnosis) -> None:

@@ -14,12 +14,15 @@ from ..errors import UsageError
 from .activity import Activity
 from .decisions import Decisions
 from .deconvnet import Deconvnet
+from .faithfulness import Faithfulness
 from .filters import Filters
 from .maps import Maps
 from .preferences import Preferences
 from .twins import Twins
 
-BUILT_IN: tuple[type[Analysis], ...] = (Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Maps)
+BUILT_IN: tuple[type[Analysis], ...] = (
+    Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Maps, Faithfulness,
+)  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
 Registry = dict[str, type[Analysis]]
