@@ -85,8 +85,8 @@ def test_an_analysis_that_does_not_apply_is_skipped_with_its_reason_and_the_othe
 def test_what_requires_a_skipped_result_is_skipped_too(specimen) -> None:
     chain = [sketch("c", at_once, ("b",)), sketch("b", at_once, ("a",)), sketch("a", refusing_later)]
     skipped = Look(specimen).run(chain).skipped
-    assert skipped["b"] == "It needs the result of a, which was skipped"
-    assert skipped["c"] == "It needs the result of b, which was skipped"
+    assert skipped["b"] == f"It needs the result of a, which was skipped: {skipped['a']}"
+    assert skipped["c"] == f"It needs the result of b, which was skipped: {skipped['b']}"
 
 
 def test_without_images_only_what_measures_is_skipped() -> None:

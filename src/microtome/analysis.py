@@ -132,6 +132,11 @@ class Fit:
     instead: str = ""
 
 
+def without(name: str, reason: str) -> str:
+    """Why an analysis is skipped that needs the result of another, which is skipped for this reason."""
+    return f"It needs the result of {name}, which was skipped: {reason}"
+
+
 @dataclass(frozen=True)
 class Limit:
     """Something that an analysis says only in part about a specimen, and what to do about it."""

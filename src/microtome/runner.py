@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
-from .analysis import Analysis, Jobs, Pass, Request, Result
+from .analysis import Analysis, Jobs, Pass, Request, Result, without
 from .answers import Answers, Share, digest
 from .errors import UsageError
 from .jobs import JobServer
@@ -105,7 +105,7 @@ class Look:
     def _begin(self, item: Replay, finished: Mapping[str, Result], skipped: Mapping[str, str]) -> None:
         missing = [name for name in item.analysis.requires if name in skipped]
         if missing:
-            item.skipped = f"It needs the result of {missing[0]}, which was skipped"
+            item.skipped = without(missing[0], skipped[missing[0]])
             return
         needed = {name: finished[name] for name in item.analysis.requires}
         with self._timed(item.analysis.name):

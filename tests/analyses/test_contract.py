@@ -18,6 +18,7 @@ from microtome.analysis import Analysis, Result
 from microtome.cards import Card, Chart, Crops, Pictures, Table, Text, Units, card_link, layer_link
 from microtome.runner import Outcome
 from microtome.store import read_tree, write_tree
+from microtome.workflows.doctor import fits_of
 from subjects import SUBJECTS, looked
 from toys import noise, opened
 
@@ -214,14 +215,14 @@ def test_without_images_an_analysis_of_weights_still_works_and_the_others_say_wh
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_what_a_fit_refuses_is_what_a_look_skips_and_for_the_same_reason(subject) -> None:
     specimen, outcome = outcome_of(subject)
-    fits = {name: cls().fit(specimen) for name, cls in registry().items()}
+    fits = fits_of(specimen, registry())
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == outcome.skipped
     assert all((fit.verdict == "full") == (fit.reason == "") == (fit.instead == "") for fit in fits.values())
 
 
 def test_without_images_a_fit_refuses_what_a_look_skips() -> None:
     specimen = mt.Specimen(model=mt.open_model("zoo:simpleconvnet_pruned"))
-    fits = {name: cls().fit(specimen) for name, cls in registry().items()}
+    fits = fits_of(specimen, registry())
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == looked(specimen).skipped
     assert fits["filters"].verdict == "full"
 
@@ -229,7 +230,7 @@ def test_without_images_a_fit_refuses_what_a_look_skips() -> None:
 def test_a_network_without_layers_is_refused_by_all_that_read_units() -> None:
     model = opened(torch.nn.Sequential(torch.nn.Flatten()).eval())
     specimen = mt.Specimen(model=model, images=noise(model, 4))
-    fits = {name: cls().fit(specimen) for name, cls in registry().items()}
+    fits = fits_of(specimen, registry())
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == looked(specimen).skipped
     assert fits["filters"].reason == (
         "Sequential has no layers. Layers are convolutions and linear layers. Give a network that has some."

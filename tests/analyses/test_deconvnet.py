@@ -1,11 +1,14 @@
 """Reconstructions of a whole network: the analysis against single reconstructions, and against its own control."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 import microtome as mt
 from microtome.analyses.deconvnet import Deconvnet, DeconvnetResult, K
+from microtome.analyses.faithfulness import Faithfulness
 from microtome.cards import Pictures
 from microtome.errors import NotApplicable, UsageError
 from microtome.formulas.specificity import concentration
@@ -32,7 +35,9 @@ def result(specimen: mt.Specimen) -> DeconvnetResult:
 
 
 def look(specimen: mt.Specimen, **settings: object) -> DeconvnetResult:
-    return Look(specimen, batch_size=7).run([Deconvnet(**settings)]).results["deconvnet"]
+    return (
+        Look(specimen, batch_size=7).run([Faithfulness(units=2, images=2), Deconvnet(**settings)]).results["deconvnet"]
+    )
 
 
 @pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3", "fc5"])
@@ -87,6 +92,14 @@ def test_a_few_images_a_unit_are_the_first_of_many(specimen, result) -> None:
     for layer in result.maps:
         assert np.array_equal(few.index[layer], result.index[layer][:, :2])
     assert few.images == 3
+
+
+def test_a_quick_look_at_many_units_has_no_pictures_of_each(specimen, monkeypatch) -> None:
+    monkeypatch.setattr("microtome.analyses.deconvnet.MUCH", 1)
+    quick = look(dataclasses.replace(specimen, effort="quick"), checked=1)
+    assert all(maps.shape[1] == 0 for maps in quick.maps.values()) and len(quick.sheet)
+    assert not [card for card in quick.cards() if card.per_unit]
+    assert look(specimen, checked=1).maps["conv1"].shape[1] == 1
 
 
 def test_shuffled_weights_are_the_same_numbers_and_the_model_keeps_its_own(specimen) -> None:

@@ -287,7 +287,7 @@ def test_a_network_that_cannot_be_copied_has_no_shuffled_maps() -> None:
     module.kept = module.conv.weight * 2  # no leaf
     model = opened(module)
     pointer = Pointer(model=model, methods=METHODS, share=0.1, draws=1, sigma=0.1, seed=0)
-    assert str(pointer.shuffled).startswith("The network cannot be copied (")
+    assert "cannot be copied (" in str(pointer.shuffled)
 
 
 def test_shuffling_keeps_the_numbers_of_every_parameter_and_the_model_itself() -> None:

@@ -45,7 +45,16 @@ def diagnosis() -> Diagnosis:
 
 
 def test_it_says_for_every_analysis_how_far_it_fits(diagnosis) -> None:
-    assert set(diagnosis.fits) == {"decisions", "activity", "preferences", "twins", "filters", "maps", "faithfulness"}
+    assert set(diagnosis.fits) == {
+        "decisions",
+        "activity",
+        "preferences",
+        "twins",
+        "filters",
+        "maps",
+        "faithfulness",
+        "deconvnet",
+    }
     assert {fit.verdict for fit in diagnosis.fits.values()} == {"full"}
 
 
@@ -100,8 +109,8 @@ def test_what_needs_a_refused_result_is_refused_too(tmp_path) -> None:
     (tmp_path / "needy.py").write_text(PLUGIN)
     model = opened(seeded(Plain))
     fits = mt.doctor(model, plugins=[tmp_path / "needy.py"]).fits
-    assert fits["first"].reason == "It needs the result of decisions, which was skipped"
-    assert fits["second"].reason == "It needs the result of first, which was skipped"
+    assert fits["first"].reason == f"It needs the result of decisions, which was skipped: {fits['decisions'].reason}"
+    assert fits["second"].reason == f"It needs the result of first, which was skipped: {fits['first'].reason}"
     full = mt.doctor(model, noise(model, 40), plugins=[tmp_path / "needy.py"]).fits
     assert (full["first"].verdict, full["second"].verdict) == ("full", "full")
 

@@ -10,13 +10,13 @@ from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting
 from ..cards import Card, Finding, Pictures, Table, card_link, layer_link
 from ..errors import NotApplicable, UsageError
 from ..figures import new_figure
-from ..formulas.means import mean_interval
+from ..formulas.resampling import bootstrap_mean
 from ..network.model import Model
 from ..network.randomised import randomised
-from ..network.reconstructing import reconstructions, worth
+from ..network.reconstructing import arranged, picture_sides, reconstructions, worth
 from ..network.rectifiers import KIND_OF, WITH_RULE
 from ..network.rules import Method
-from ..network.sampling import ByImage, by_image, drawn_channels, spread_over_depth
+from ..network.sampling import by_image, drawn_channels, spread_over_depth
 from ..network.specimen import Effort, Specimen
 from ..statistics import Extremes
 
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 K = 9  # strongest images of a unit, as many as its page shows crops
-FEW: dict[Effort, int] = {"quick": 1, "normal": 3, "full": K}  # of a network with many units or large images
+FEW: dict[Effort, int] = {"quick": 0, "normal": 1, "full": K}  # of a network with many units or large images
 MUCH = 50_000_000  # units times pixels from where only a few of the strongest images are reconstructed
-CHECKED: dict[Effort, int] = {"quick": 4, "normal": 24, "full": 100}  # images on which the worth is measured
+CHECKED: dict[Effort, int] = {"quick": 4, "normal": 16, "full": 100}  # images on which the worth is measured
 OTHERS = 8  # channels beside which a channel is called specific
 CHECKED_LAYERS = 8  # of the network, spread over its depth
-STORED = 64_000_000  # bytes of all pictures of a run
-LARGEST, SMALLEST, SHEET = 48, 8, 96  # pixels of a picture's side, of those of the network's sheet
+SHEET = 96  # pixels of a picture's side on the network's sheet
 ROWS = 6  # layers of that sheet
 METHODS = ("deconvnet", "guided", "gradient")
 
@@ -44,7 +43,8 @@ class DeconvnetResult(Result):
     Shapes: index (U, k) places in the image set, -1 for none; maps (U, k, C, s, s) int8, in steps of 1/127 of each
     map's own scale, 0 in the middle. specific, focused (n,): specificity and share of energy in the strongest tenth of
     the receptive field on n images; specific_shuffled, focused_shuffled: the same of the network with shuffled
-    weights. sheet (m, C, S, S) int8: the strongest unit of `sheet_units` layers, in order of depth, and their images.
+    weights, empty if it cannot be copied. truth: a sentence a layer on whether such maps point at the pixels that
+    matter. sheet (m, C, S, S) int8: the strongest unit of `sheet_units` layers, in order of depth, and their images.
     """
 
     method: str
@@ -58,14 +58,15 @@ class DeconvnetResult(Result):
     sheet_units: tuple[str, ...]
     sheet_images: tuple[str, ...]
     images: int
+    truth: dict[str, str]
 
     def findings(self) -> list[Finding]:
-        means = {layer: mean_interval(values)[0] for layer, values in self.specific.items()}
+        means = {layer: _mean(values)[0] for layer, values in self.specific.items()}
         known = {layer: value for layer, value in means.items() if not np.isnan(value)}
         if not known:
             return []
         worst = min(known, key=lambda layer: known[layer])
-        control = mean_interval(self.specific_shuffled[worst])[0]
+        control = _mean(self.specific_shuffled[worst])[0]
         said = "hardly depend" if known[worst] < 0.2 else "depend in part" if known[worst] < 0.6 else "depend"
         return [Finding(
             sentence=f"{self.method.capitalize()} pictures of {worst} {said} on which of its units is asked for: "
@@ -76,7 +77,11 @@ class DeconvnetResult(Result):
         )]  # fmt: skip
 
     def cards(self) -> list[Card]:
-        return [self._table(), *self._sheet_card(), *(self._unit_card(layer) for layer in self.maps)]
+        return [
+            self._table(),
+            *self._sheet_card(),
+            *(self._unit_card(layer) for layer, maps in self.maps.items() if maps.shape[1]),
+        ]
 
     def _table(self) -> Card:
         rows = tuple(
@@ -109,7 +114,7 @@ class DeconvnetResult(Result):
         )]  # fmt: skip
 
     def _unit_card(self, layer: str) -> Card:
-        line = self._line(layer)
+        line = " ".join(filter(None, (self._line(layer), self.truth.get(layer, ""))))
         return Card(
             title="Reconstructions", layer=layer, per_unit=True, section="sees",
             how_to_read=f"What of the strongest images reached this unit, by {self.method}: one unit at its strongest "
@@ -122,7 +127,8 @@ class DeconvnetResult(Result):
         nearest = self._nearest(layer)
         if nearest is None:
             return ""
-        return f"Specificity {_interval(self.specific[nearest])}" + (f" (of {nearest})" if nearest != layer else "")
+        of = f" (of {nearest})" if nearest != layer else ""
+        return f"Specificity {_interval(self.specific[nearest])}{of}."
 
     def _control(self, layer: str) -> str:
         nearest = self._nearest(layer)
@@ -141,7 +147,7 @@ class DeconvnetResult(Result):
             (self.specific, "trained", "o-"),
             (self.specific_shuffled, "shuffled weights", "s--"),
         ):
-            means = np.array([mean_interval(values) for values in part.values()])
+            means = np.array([_mean(values) for values in part.values()])
             axes.errorbar(depth, means[:, 0], yerr=[means[:, 0] - means[:, 1], means[:, 2] - means[:, 0]], fmt=style,
                           capsize=3, label=name)  # fmt: skip
         axes.set_xticks(depth, list(self.specific), rotation=45, ha="right", fontsize=7)
@@ -157,10 +163,11 @@ class Deconvnet(Analysis):
     name = "deconvnet"
     question = "What in an image made this unit fire?"
     result = DeconvnetResult
+    requires = ("faithfulness",)
 
     method: str = setting("deconvnet", help="deconvnet, guided or gradient")
-    images: int = setting(0, help=f"strongest images of a unit; 0: {K} of small networks, else by effort (1, 3 or 9)")
-    checked: int = setting(0, help="images on which specificity is measured; 0: by effort (4, 24 or 100)")
+    images: int = setting(0, help=f"strongest images of a unit; 0: {K} of small networks, else by effort (0, 1 or 9)")
+    checked: int = setting(0, help="images on which specificity is measured; 0: by effort (4, 16 or 100)")
 
     def steps(self, specimen: Specimen) -> Steps:
         images, model = specimen.need_images(self.name), specimen.model
@@ -168,7 +175,7 @@ class Deconvnet(Analysis):
         answers = yield Pass(top=each(where, Extremes(k=K)))
         count, checked = self._count(specimen, where), spread_over_depth(list(where), CHECKED_LAYERS)
         index = {k: top.index[:, :count] for k, top in answers["top"].items()}
-        sides = _sides(specimen, where, count)
+        sides = picture_sides(specimen, where, count)
         wanted = by_image(where, index, {k: top.place[:, :count] for k, top in answers["top"].items()})
         best = _sheet_units(where, answers["top"])
         tiles = yield Jobs(
@@ -186,16 +193,22 @@ class Deconvnet(Analysis):
         chosen = np.argsort(images.hashes, kind="stable")
         chosen = np.sort(images.readable(chosen, min(self.checked or CHECKED[specimen.effort], len(images))))
         worths = []
-        for name, network in (("trained", model), ("shuffled weights", randomised(model, specimen.seed))):
+        for name, network in _networks(specimen):
             worths.append((yield _worth(specimen, name, network, [where[k] for k in checked], method, chosen)))
+        worths += [[]] * (2 - len(worths))
         specific, focused = ([_by_layer(found, where, checked, which) for found in worths] for which in (0, 1))
         return DeconvnetResult(
-            method=self.method, index=index, maps=_arranged(specimen, where, index, wanted, tiles, sides),
+            method=self.method, index=index, maps=arranged(specimen, where, index, wanted, tiles, sides),
             specific=specific[0], specific_shuffled=specific[1], focused=focused[0], focused_shuffled=focused[1],
             sheet=np.stack(large) if large else np.zeros((0, 1, SHEET, SHEET), np.int8),
             sheet_units=tuple(f"{layer}:{at[0]}" for layer, _, _, at in best),
             sheet_images=tuple(images.ids[i] for _, _, i, _ in best), images=len(chosen),
+            truth={k: f"{specimen.results['faithfulness'].line(k, method)}." for k in where},
         )  # fmt: skip
+
+    def check(self, specimen: Specimen) -> None:
+        specimen.need_images(self.name)
+        self._sites(specimen)
 
     def limits(self, specimen: Specimen) -> Sequence[Limit]:
         left_out = [layer for layer in specimen.reading() if layer not in self._sites(specimen)]
@@ -223,19 +236,6 @@ class Deconvnet(Analysis):
         return K if small and specimen.effort != "quick" else FEW[specimen.effort]
 
 
-def _sides(specimen: Specimen, where: Mapping[str, str], count: int) -> dict[str, int]:
-    """The side of a picture by site: what units see, as far as all pictures together stay within bounds."""
-    units = sum(specimen.sites[layer].units for layer in where)
-    channels = specimen.model.preprocessing.shape[0]
-    bound = int(np.clip((STORED / (units * count * channels)) ** 0.5, SMALLEST, LARGEST))
-    size, sides = specimen.model.preprocessing.size, {}
-    for site in where.values():
-        field = specimen.receptive_fields[site]
-        seen = size if field is None else [axis.high - axis.low + 1 for axis in (field.rows, field.columns)]
-        sides[site] = min(bound, max(min(seen[0], size[0]), min(seen[1], size[1])))
-    return sides
-
-
 def _sheet_units(where: Mapping[str, str], tops: Mapping[str, Any]) -> list[tuple[str, str, int, tuple[int, int]]]:
     """Of some layers the unit whose activation stands out most from the layer's others: layer, site, image, place."""
     found = []
@@ -246,6 +246,14 @@ def _sheet_units(where: Mapping[str, str], tops: Mapping[str, Any]) -> list[tupl
             image, place = (int(part[unit, 0]) for part in (tops[layer].index, tops[layer].place))
             found.append((layer, where[layer], image, (unit, place)))
     return found
+
+
+def _networks(specimen: Specimen) -> list[tuple[str, Model]]:
+    """The network, and the control if it can be copied."""
+    try:
+        return [("trained", specimen.model), ("shuffled weights", randomised(specimen.model, specimen.seed))]
+    except NotApplicable:
+        return [("trained", specimen.model)]
 
 
 def _worth(
@@ -268,31 +276,17 @@ def _by_layer(found: Sequence[Any], where: Mapping[str, str], layers: Sequence[s
     return {layer: np.array([answer[where[layer]][which] for answer in found]) for layer in layers}
 
 
-def _arranged(
-    specimen: Specimen, where: Mapping[str, str], index: ByLayer, wanted: ByImage, tiles: Sequence[Any],
-    sides: Mapping[str, int],
-) -> ByLayer:  # fmt: skip
-    """Pictures by unit and rank, from pictures by image."""
-    channels = specimen.model.preprocessing.shape[0]
-    maps = {
-        layer: np.zeros((*index[layer].shape, channels, sides[site], sides[site]), np.int8)
-        for layer, site in where.items()
-    }
-    layers = {site: layer for layer, site in where.items()}
-    for (image, found), made in zip(wanted.items(), tiles, strict=True):
-        for site, units in found.items():
-            layer = layers[site]
-            for (unit, _), tile in zip(units, made[site], strict=True):
-                maps[layer][unit, index[layer][unit] == image] = tile
-    return maps
-
-
 def _coloured(maps: np.ndarray) -> np.ndarray:
     """Shapes: (..., C, s, s) int8 -> (..., s, s, 3) uint8; 0 is grey, 127 full."""
     picture = np.clip(np.round(127.5 + np.moveaxis(maps, -3, -1).astype(np.float32)), 0, 255).astype(np.uint8)
     return picture if picture.shape[-1] == 3 else np.repeat(picture[..., :1], 3, -1)
 
 
+def _mean(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and interval of what is known."""
+    return bootstrap_mean(values[~np.isnan(values)])
+
+
 def _interval(values: np.ndarray) -> str:
-    mean, low, high = mean_interval(values)
+    mean, low, high = _mean(values)
     return "–" if np.isnan(mean) else f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"

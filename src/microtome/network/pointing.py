@@ -1,7 +1,5 @@
 """Blur the pixels that a reconstruction calls strongest, and see how far what it reconstructs falls."""
 
-import copy
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,11 +19,13 @@ from ..formulas.perturbation import (
     strength,
     strongest_area,
 )
-from .backward import Method, going_back, tracing
+from .backward import going_back, tracing
 from .chosen_units import Seat
 from .inputs import like_parameters
 from .model import Model
+from .randomised import randomised
 from .responses import Pick, responses, unit_at
+from .rules import Method
 from .specimen import Specimen
 
 SHUFFLED = "deconvnet, weights shuffled"  # maps of a copy that has learnt nothing
@@ -78,14 +78,9 @@ class Pointer:
     def shuffled(self) -> Model | str:
         """A copy with the numbers of every parameter in random order, or why it cannot be copied."""
         try:
-            module = copy.deepcopy(self.model.module)
-        except (RuntimeError, TypeError) as error:  # a network that keeps tensors of its last pass
-            return f"The network cannot be copied ({error})"
-        numbers = torch.Generator().manual_seed(self.seed)
-        for parameter in module.parameters():
-            order = torch.randperm(parameter.numel(), generator=numbers).to(parameter.device)
-            parameter.data = parameter.data.flatten()[order].view_as(parameter)
-        return dataclasses.replace(self.model, module=module)
+            return randomised(self.model, self.seed)
+        except NotApplicable as error:
+            return str(error)
 
     def units(self, site: str, targets: Sequence[Target]) -> Pointing:
         """How far units fall at their positions."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from ..errors import NotApplicable
 from .model import Model
 
 
@@ -13,8 +14,13 @@ def randomised(model: Model, seed: int = 0) -> Model:
 
     Buffers, such as the running statistics of BatchNorm, stay. Reference: Adebayo et al. 2018, Sanity Checks for
     Saliency Maps. The model itself is not touched.
+    Raises: NotApplicable if it cannot be copied.
     """
-    module = copy.deepcopy(model.module)
+    try:
+        module = copy.deepcopy(model.module)
+    except (RuntimeError, TypeError) as error:  # a network that keeps tensors of its last pass
+        raise NotApplicable(f"{model.name} cannot be copied ({error})", "A control with shuffled weights needs a copy",
+                            "Give the network as it was built, before its first pass") from error  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,11 @@ from .inputs import prepare
 from .model import Model
 from .projection import Projection, Projector, strongest
 from .rules import Method
+from .sampling import ByImage
+from .specimen import Specimen
 
+STORED = 64_000_000  # bytes of all pictures of a run
+LARGEST, SMALLEST = 48, 8  # pixels of a picture's side
 LEVELS = 127  # steps of a stored picture on either side of 0
 FULL = 0.999  # of a map's magnitudes lie within its scale: one outlier must not make everything else grey
 
@@ -110,5 +115,37 @@ def _small(map_: Tensor, side: int) -> np.ndarray:
         levels = levels / levels.abs().max().clamp(min=1e-12)  # averages of what has both signs are pale
     out = np.zeros((levels.shape[0], side, side), np.int8)
     top, left = (side - levels.shape[1]) // 2, (side - levels.shape[2]) // 2
-    out[:, top : top + levels.shape[1], left : left + levels.shape[2]] = np.round(levels.cpu().numpy() * LEVELS)
+    out[:, top : top + levels.shape[1], left : left + levels.shape[2]] = np.round(levels.float().cpu().numpy() * LEVELS)
     return out
+
+
+def picture_sides(specimen: Specimen, where: Mapping[str, str], count: int) -> dict[str, int]:
+    """The side of a picture by site: what units see, as far as all pictures together stay within bounds."""
+    units = sum(specimen.sites[layer].units for layer in where)
+    channels = specimen.model.preprocessing.shape[0]
+    bound = int(np.clip((STORED / (units * max(1, count) * channels)) ** 0.5, SMALLEST, LARGEST))
+    size, sides = specimen.model.preprocessing.size, {}
+    for site in where.values():
+        field = specimen.receptive_fields[site]
+        seen = size if field is None else [axis.high - axis.low + 1 for axis in (field.rows, field.columns)]
+        sides[site] = min(bound, max(min(seen[0], size[0]), min(seen[1], size[1])))
+    return sides
+
+
+def arranged(
+    specimen: Specimen, where: Mapping[str, str], index: Mapping[str, np.ndarray], wanted: ByImage,
+    tiles: Sequence[Any], sides: Mapping[str, int],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Pictures by unit and rank, from pictures by image."""
+    channels = specimen.model.preprocessing.shape[0]
+    maps = {
+        layer: np.zeros((*index[layer].shape, channels, sides[site], sides[site]), np.int8)
+        for layer, site in where.items()
+    }
+    layers = {site: layer for layer, site in where.items()}
+    for (image, found), made in zip(wanted.items(), tiles, strict=True):
+        for site, units in found.items():
+            layer = layers[site]
+            for (unit, _), tile in zip(units, made[site], strict=True):
+                maps[layer][unit, index[layer][unit] == image] = tile
+    return maps

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..analyses import Registry, registry
-from ..analysis import Fit
+from ..analysis import Fit, without
 from ..api import open_images
 from ..images import Images
 from ..network.anatomy import remark_anatomy
@@ -93,18 +93,19 @@ def doctor(
         model=opened.name, weights=opened.weights,
         preprocessing=f"{opened.preprocessing} ({opened.preprocessing_from})",
         images="none" if seen is None else f"{len(seen):,} from {seen.source}; {seen.labelling}",
-        fits=_fits(specimen, registry(plugins)), remarks=remarks,
+        fits=fits_of(specimen, registry(plugins)), remarks=remarks,
         trials=None if seen is None else try_inputs(specimen, place, progress),
     )  # fmt: skip
 
 
-def _fits(specimen: Specimen, available: Registry) -> dict[str, Fit]:
+def fits_of(specimen: Specimen, available: Registry) -> dict[str, Fit]:
+    """How far each analysis holds; one that needs another's result is refused where that one is."""
     fits = {name: cls().fit(specimen) for name, cls in available.items()}
     for _ in available:  # as often as one can need another
         for name, cls in available.items():
             missing = [other for other in cls.requires if other not in fits or fits[other].verdict == "refused"]
             if missing:
-                fits[name] = Fit(verdict="refused", reason=f"It needs the result of {missing[0]}, which was skipped",
+                fits[name] = Fit(verdict="refused", reason=without(missing[0], fits[missing[0]].reason),
                                  instead=f"See {missing[0]}")  # fmt: skip
     return fits
 
