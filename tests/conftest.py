@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+# There is a worker a core; torch's own threads would only wait for each other. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:

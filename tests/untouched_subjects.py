@@ -120,10 +120,12 @@ class EveryWay(Sketch):
 def look(model: Model, analyses: Sequence[Analysis] = (), count: int = 3) -> SketchResult:
     """Sites, receptive fields and a look, through every entrance; what `EveryWay` has found."""
     classes = mt.Specimen(model=model).classes
-    specimen = mt.Specimen(model=model, images=noise(model, count, classes))
+    specimen = mt.Specimen(model=model, images=noise(model, count, classes), effort="quick")
     assert len(specimen.receptive_fields) == len(specimen.sites)
     outcome = Look(specimen, batch_size=2, device="cpu").run([EveryWay(), *analyses])
-    assert list(outcome.results) == ["every_way", *(analysis.name for analysis in analyses)]
+    assert outcome.skipped.keys() <= {"deconvnet"}  # it has no rule for smooth activations
+    done = [analysis.name for analysis in analyses if analysis.name not in outcome.skipped]
+    assert list(outcome.results) == ["every_way", *done]
     return outcome.results["every_way"]
 
 

@@ -105,7 +105,7 @@ class Reconstructions:
         from matplotlib.patches import Rectangle
 
         figure = new_figure(len(self.entries), 2, size=(7.0, 3.9 * len(self.entries)))
-        for number, (entry, made) in enumerate(zip(self.entries, self._cut(), strict=True)):
+        for number, (entry, made) in enumerate(zip(self.entries, self.crops(), strict=True)):
             left, right = figure.axes[2 * number : 2 * number + 2]
             show_picture(left, self.pixels[entry.picture])
             top, start, bottom, end = entry.box
@@ -117,7 +117,8 @@ class Reconstructions:
         figure.suptitle(f"{self.model} · {self.method} · grey is 0, in its own scale", fontsize=10)
         return figure
 
-    def _cut(self) -> list[np.ndarray]:
+    def crops(self) -> list[np.ndarray]:
+        """Every map as a picture of its box alone. Shapes: (h, w, 3) uint8 each."""
         return [rendered(entry.map[None])[0] for entry in self.entries]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 K = 9  # strongest images of a unit, as many as its page shows crops
 FEW: dict[Effort, int] = {"quick": 0, "normal": 1, "full": K}  # of a network with many units or large images
-MUCH = 50_000_000  # units times pixels from where only a few of the strongest images are reconstructed
+MUCH, MANY = 50_000_000, 1_500  # units times pixels, or units, from where only few strongest images are reconstructed
 CHECKED: dict[Effort, int] = {"quick": 4, "normal": 16, "full": 100}  # images on which the worth is measured
 OTHERS = 8  # channels beside which a channel is called specific
 CHECKED_LAYERS = 8  # of the network, spread over its depth
@@ -232,7 +232,7 @@ class Deconvnet(Analysis):
         if self.images:
             return min(self.images, K)
         units = sum(specimen.sites[layer].units for layer in where)
-        small = units * int(np.prod(specimen.model.preprocessing.size)) <= MUCH
+        small = units <= MANY and units * int(np.prod(specimen.model.preprocessing.size)) <= MUCH
         return K if small and specimen.effort != "quick" else FEW[specimen.effort]
 
 
