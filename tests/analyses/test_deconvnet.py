@@ -114,6 +114,17 @@ def test_shuffled_weights_are_the_same_numbers_and_the_model_keeps_its_own(speci
     assert shuffled.fingerprint != specimen.model.fingerprint
 
 
+def test_a_network_that_cannot_be_copied_has_no_control_and_everything_else(specimen, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotApplicable("It cannot be copied", "A copy is needed", "None")
+
+    monkeypatch.setattr("microtome.analyses.deconvnet.randomised", refuse)
+    found = look(specimen, images=1, checked=2)
+    assert all(np.isnan(values).all() for values in found.specific_shuffled.values())
+    assert any(np.isfinite(values).any() for values in found.specific.values())
+    assert found.findings() and found.cards() and found.plot().axes
+
+
 def test_another_method_than_these_is_refused(specimen) -> None:
     with pytest.raises(UsageError, match="deconvnet, guided, gradient"):
         look(specimen, method="lrp")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 K = 9  # strongest images of a unit, as many as its page shows crops
-FEW: dict[Effort, int] = {"quick": 0, "normal": 1, "full": K}  # of a network with many units or large images
+SMALL: dict[Effort, int] = {"quick": 3, "normal": K, "full": K}  # reconstructed for each unit of a small network
+FEW: dict[Effort, int] = {"quick": 0, "normal": 1, "full": K}  # of one with many units or large images
 MUCH, MANY = 50_000_000, 1_500  # units times pixels, or units, from where only few strongest images are reconstructed
 CHECKED: dict[Effort, int] = {"quick": 4, "normal": 16, "full": 100}  # images on which the worth is measured
 OTHERS = 8  # channels beside which a channel is called specific
 CHECKED_LAYERS = 8  # of the network, spread over its depth
+NOTHING = (float("nan"), float("nan"))  # of a network that could not be copied
 SHEET = 96  # pixels of a picture's side on the network's sheet
 ROWS = 6  # layers of that sheet
 METHODS = ("deconvnet", "guided", "gradient")
@@ -43,7 +46,7 @@ class DeconvnetResult(Result):
     Shapes: index (U, k) places in the image set, -1 for none; maps (U, k, C, s, s) int8, in steps of 1/127 of each
     map's own scale, 0 in the middle. specific, focused (n,): specificity and share of energy in the strongest tenth of
     the receptive field on n images; specific_shuffled, focused_shuffled: the same of the network with shuffled
-    weights, empty if it cannot be copied. truth: a sentence a layer on whether such maps point at the pixels that
+    weights, NaN if it cannot be copied. truth: a sentence a layer on whether such maps point at the pixels that
     matter. sheet (m, C, S, S) int8: the strongest unit of `sheet_units` layers, in order of depth, and their images.
     """
 
@@ -166,7 +169,7 @@ class Deconvnet(Analysis):
     requires = ("faithfulness",)
 
     method: str = setting("deconvnet", help="deconvnet, guided or gradient")
-    images: int = setting(0, help=f"strongest images of a unit; 0: {K} of small networks, else by effort (0, 1 or 9)")
+    images: int = setting(0, help="strongest images of a unit; 0: as effort and size allow (0 to 9)")
     checked: int = setting(0, help="images on which specificity is measured; 0: by effort (4, 16 or 100)")
 
     def steps(self, specimen: Specimen) -> Steps:
@@ -193,9 +196,8 @@ class Deconvnet(Analysis):
         chosen = np.argsort(images.hashes, kind="stable")
         chosen = np.sort(images.readable(chosen, min(self.checked or CHECKED[specimen.effort], len(images))))
         worths = []
-        for name, network in _networks(specimen):
-            worths.append((yield _worth(specimen, name, network, [where[k] for k in checked], method, chosen)))
-        worths += [[]] * (2 - len(worths))
+        for shuffled in (False, True):
+            worths.append((yield _worth(specimen, shuffled, [where[k] for k in checked], method, chosen)))
         specific, focused = ([_by_layer(found, where, checked, which) for found in worths] for which in (0, 1))
         return DeconvnetResult(
             method=self.method, index=index, maps=arranged(specimen, where, index, wanted, tiles, sides),
@@ -233,7 +235,7 @@ class Deconvnet(Analysis):
             return min(self.images, K)
         units = sum(specimen.sites[layer].units for layer in where)
         small = units <= MANY and units * int(np.prod(specimen.model.preprocessing.size)) <= MUCH
-        return K if small and specimen.effort != "quick" else FEW[specimen.effort]
+        return SMALL[specimen.effort] if small else FEW[specimen.effort]
 
 
 def _sheet_units(where: Mapping[str, str], tops: Mapping[str, Any]) -> list[tuple[str, str, int, tuple[int, int]]]:
@@ -248,28 +250,27 @@ def _sheet_units(where: Mapping[str, str], tops: Mapping[str, Any]) -> list[tupl
     return found
 
 
-def _networks(specimen: Specimen) -> list[tuple[str, Model]]:
-    """The network, and the control if it can be copied."""
-    try:
-        return [("trained", specimen.model), ("shuffled weights", randomised(specimen.model, specimen.seed))]
-    except NotApplicable:
-        return [("trained", specimen.model)]
+def _worth(specimen: Specimen, shuffled: bool, sites: Sequence[str], method: Method, chosen: np.ndarray) -> Jobs:
+    images = specimen.need_images(Deconvnet.name)
 
-
-def _worth(
-    specimen: Specimen, name: str, model: Model, sites: Sequence[str], method: Method, chosen: np.ndarray
-) -> Jobs:
-    images = specimen.need_images(name)
+    @cache
+    def network() -> Model | None:
+        """The network, or its control if it can be copied; made when it is needed."""
+        try:
+            return randomised(specimen.model, specimen.seed) if shuffled else specimen.model
+        except NotApplicable:
+            return None
 
     def work(some: Sequence[int]) -> list[dict[str, list[float]]]:
-        answers = []
+        answers, model = [], network()
         for place in some:
             channels = {site: drawn_channels(specimen, site, OTHERS + 1, place) for site in sites}
-            found = worth(model, images[place], sites, method, channels)
+            found = worth(model, images[place], sites, method, channels) if model else dict.fromkeys(sites, NOTHING)
             answers.append({site: list(pair) for site, pair in found.items()})
         return answers
 
-    return Jobs(key=f"worth of {method}, {name}", items=tuple(int(place) for place in chosen), function=work)
+    words = "shuffled weights" if shuffled else "trained"
+    return Jobs(key=f"worth of {method}, {words}", items=tuple(int(place) for place in chosen), function=work)
 
 
 def _by_layer(found: Sequence[Any], where: Mapping[str, str], layers: Sequence[str], which: int) -> ByLayer:
