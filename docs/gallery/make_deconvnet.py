@@ -21,7 +21,7 @@ from microtome.figures import sheet
 from microtome.formulas.resampling import bootstrap_mean
 from microtome.network.rules import Method
 from microtome.network.specimen import Specimen
-from microtome.progress import Progress
+from microtome.progress import Terminal
 from microtome.runner import Look
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def main() -> None:
     images = mt.open_images(f"{data}/imagenet500", model)
     specimen = Specimen(model=model, images=images, effort="quick")
     asked = [Faithfulness(units=16, images=64), Deconvnet(checked=options.checked)]
-    found = Look(specimen, progress=Progress()).run(asked).results
+    found = Look(specimen, progress=Terminal()).run(asked).results
     result, truth = cast(DeconvnetResult, found["deconvnet"]), cast(FaithfulnessResult, found["faithfulness"])
     pictures = []
     for method in METHODS:

@@ -65,7 +65,7 @@ def refused(path: Path) -> UsageError:
 def test_the_built_in_analyses_are_there_by_their_names() -> None:
     found = registry()
     assert [found[cls.name] for cls in BUILT_IN] == list(BUILT_IN)
-    assert list(found)[:5] == ["decisions", "activity", "preferences", "twins", "filters"]
+    assert list(found)[:4] == ["decisions", "activity", "deconvnet", "preferences"]
 
 
 def test_a_plugin_file_brings_its_analysis_and_it_runs(tmp_path: Path) -> None:
