@@ -87,6 +87,19 @@ def test_every_unit_has_a_card_with_as_many_pictures_as_strongest_images(result)
     assert (cards["conv1"].content.pixels[silent] == 128).all()
 
 
+def test_the_sheet_shows_small_fields_enlarged(specimen, result) -> None:
+    for unit, name, picture in zip(result.sheet_units, result.sheet_images, result.sheet, strict=True):
+        layer, _, channel = unit.rpartition(":")
+        where = f"{specimen.reading()[layer]}:{channel}"
+        place = specimen.images.ids.index(name)
+        (entry,) = reconstruct(specimen.model, place, where, images=specimen.images).entries
+        zoom = SHEET // max(entry.map.shape[1:])
+        shown = np.abs(picture.astype(int)).sum(0).nonzero() if entry.map.any() else ((), ())
+        assert all(len(axis) == 0 or zoom <= np.ptp(axis) + 1 <= SHEET for axis in shown)
+        inside = np.abs(picture).max() if entry.map.any() else 0
+        assert inside == (LEVELS if entry.map.any() else 0) and zoom > 1
+
+
 def test_a_few_images_a_unit_are_the_first_of_many(specimen, result) -> None:
     few = look(specimen, images=2, checked=3)
     for layer in result.maps:

@@ -11,10 +11,11 @@ from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting
 from ..cards import Card, Finding, Pictures, Table, card_link, layer_link
 from ..errors import NotApplicable, UsageError
 from ..figures import new_figure
+from ..formulas.rendering import to_rgb
 from ..formulas.resampling import bootstrap_mean
 from ..network.model import Model
 from ..network.randomised import randomised
-from ..network.reconstructing import arranged, picture_sides, reconstructions, worth
+from ..network.reconstructing import LEVELS, arranged, picture_sides, reconstructions, worth
 from ..network.rectifiers import KIND_OF, WITH_RULE
 from ..network.rules import Method
 from ..network.sampling import by_image, drawn_channels, spread_over_depth
@@ -92,8 +93,8 @@ class DeconvnetResult(Result):
                                                           self.focused_shuffled)))
             for layer in self.specific
         )  # fmt: skip
-        header = ("layer", "specificity", "with shuffled weights", "energy in the strongest tenth",
-                  "with shuffled weights ")  # fmt: skip
+        header = ("layer", "specificity", "specificity, weights shuffled", "energy in the strongest tenth",
+                  "energy, weights shuffled")  # fmt: skip
         return Card(
             title="What reconstructions are worth",
             how_to_read="Specificity: 1 - mean |cosine| between a unit's reconstruction and those of "
@@ -187,9 +188,9 @@ class Deconvnet(Analysis):
             function=lambda some: [reconstructions(model, images[i], found, method, sides) for i, found in some],
         )  # fmt: skip
         large = yield Jobs(
-            key=f"{method}, sheet", items=tuple(best),
+            key=f"{method}, sheet of {SHEET} pixels", items=tuple(best),
             function=lambda some: [
-                reconstructions(model, images[i], {site: [at]}, method, {site: SHEET})[site][0]
+                reconstructions(model, images[i], {site: [at]}, method, {site: SHEET}, enlarge=True)[site][0]
                 for _, site, i, at in some
             ],
         )  # fmt: skip
@@ -239,7 +240,7 @@ class Deconvnet(Analysis):
 
 
 def _sheet_units(where: Mapping[str, str], tops: Mapping[str, Any]) -> list[tuple[str, str, int, tuple[int, int]]]:
-    """Of some layers the unit whose activation stands out most from the layer's others: layer, site, image, place."""
+    """Of some layers the unit with the largest activation: layer, site, image, place."""
     found = []
     for layer in spread_over_depth(list(where), ROWS):
         best = np.nan_to_num(tops[layer].values[:, 0], nan=-np.inf)
@@ -279,7 +280,7 @@ def _by_layer(found: Sequence[Any], where: Mapping[str, str], layers: Sequence[s
 
 def _coloured(maps: np.ndarray) -> np.ndarray:
     """Shapes: (..., C, s, s) int8 -> (..., s, s, 3) uint8; 0 is grey, 127 full."""
-    picture = np.clip(np.round(127.5 + np.moveaxis(maps, -3, -1).astype(np.float32)), 0, 255).astype(np.uint8)
+    picture = to_rgb(maps / np.float32(LEVELS))
     return picture if picture.shape[-1] == 3 else np.repeat(picture[..., :1], 3, -1)
 
 

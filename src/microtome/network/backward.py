@@ -141,10 +141,22 @@ def going_back(trace: Trace, method: Method, pools: Pools = "gradient") -> Itera
                       overlapping=sum(overlaps(node) for node in pooling))  # fmt: skip
 
 
-def seeds(trace: Trace, units: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
-    """One seed a unit: its activation at one place, 0 elsewhere. A unit is (image, channel, y, x), or fewer.
+def seeds(trace: Trace, units: Sequence[tuple[int, ...]], values: Sequence[float] | None = None) -> Iterator[Tensor]:
+    """One seed a unit: its activation, or a given value, at one place, 0 elsewhere.
 
-    Raises: UsageError for a place that there is not.
+    A unit is (image, channel, y, x), or fewer. Raises: UsageError for a unit that there is not.
+    """
+    check_units(trace, units)
+    for number, unit in enumerate(units):
+        seed = torch.zeros_like(trace.activation)
+        seed[unit] = trace.activation[unit] if values is None else values[number]
+        yield seed
+
+
+def check_units(trace: Trace, units: Iterable[tuple[int, ...]]) -> None:
+    """Nothing, if all units are in the site's tensor.
+
+    Raises: UsageError for one that is not.
     """
     for unit in units:
         wrong = len(unit) != trace.activation.ndim or any(
@@ -155,9 +167,6 @@ def seeds(trace: Trace, units: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
                 f"Unit {unit} is not in {trace.site.name}", f"Its tensor has shape {tuple(trace.activation.shape)}",
                 "Give one number an axis, counted from 0",
             )  # fmt: skip
-        seed = torch.zeros_like(trace.activation)
-        seed[unit] = trace.activation[unit]
-        yield seed
 
 
 class _Until(Listener):

@@ -4,7 +4,7 @@ The rules are positively homogeneous but not additive, so every unit is projecte
 forward pass, whose graph is kept.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .backward import Handled, Trace, going_back
+from .backward import Handled, Trace, check_units, going_back, seeds
 from .rules import RULES, Method, is_rectifier
 from .unpooling import Pools, overlaps
 from .window import Rule, Way, find_way, follow
@@ -113,14 +113,14 @@ class Projector:
         """
         check_units(self.trace, units)
         activation = [float(self.trace.activation[unit]) for unit in units]
-        seeds = activation if values is None else values
+        given = activation if values is None else values
         with going_back(self.trace, self.method, self.pools) as handled:
             way = self._way
             size = (int(self.trace.images.shape[2]), int(self.trace.images.shape[3]))
             if isinstance(way, Way):
-                maps, boxes = self._on_windows(way, units, seeds)
+                maps, boxes = self._on_windows(way, units, given)
             else:
-                maps, boxes = self._on_images(units, seeds), np.tile([0, 0, *size], (len(units), 1))
+                maps, boxes = self._on_images(units, given), np.tile([0, 0, *size], (len(units), 1))
         where = np.array([(*unit, 0, 0)[:4] for unit in units]).reshape(-1, 4)
         return Projection(maps=maps, boxes=boxes, units=where, activation=np.array(activation), method=self.method,
                           handled=handled, size=size, whole_image=way if isinstance(way, str) else "")  # fmt: skip
@@ -137,11 +137,8 @@ class Projector:
     def _on_images(self, units: Sequence[tuple[int, ...]], values: Sequence[float]) -> Tensor:
         """One backward pass a unit over the kept graph: on a CPU faster than many at once, and of constant memory."""
         maps = self.trace.images.new_empty(len(units), *self.trace.images.shape[1:])
-        seed = torch.zeros_like(self.trace.activation)
-        for number, (unit, value) in enumerate(zip(units, values, strict=True)):
-            seed[unit] = value
+        for number, (unit, seed) in enumerate(zip(units, seeds(self.trace, units, values), strict=True)):
             maps[number] = self.trace.back(seed)[unit[0]]
-            seed[unit] = 0
         return maps
 
     def _on_windows(
@@ -176,19 +173,3 @@ class Projector:
             return rule(before if self.method == "deconvnet" else plain(), before, node)
 
         return ruled
-
-
-def check_units(trace: Trace, units: Iterable[tuple[int, ...]]) -> None:
-    """Nothing, if all units are in the site's tensor.
-
-    Raises: UsageError for one that is not.
-    """
-    for unit in units:
-        wrong = len(unit) != trace.activation.ndim or any(
-            not 0 <= at < size for at, size in zip(unit, trace.activation.shape, strict=False)
-        )
-        if wrong:
-            raise UsageError(
-                f"Unit {unit} is not in {trace.site.name}", f"Its tensor has shape {tuple(trace.activation.shape)}",
-                "Give one number an axis, counted from 0",
-            )  # fmt: skip

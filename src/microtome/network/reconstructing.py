@@ -1,7 +1,6 @@
 """Work on one image: reconstructions of many units of many sites, and what they are worth, from one forward pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,27 +25,20 @@ FULL = 0.999  # of a map's magnitudes lie within its scale: one outlier must not
 Places = Mapping[str, Sequence[tuple[int, int]]]  # by site: channel, flat position
 
 
-@dataclass(frozen=True, kw_only=True)
-class Worth:
-    """What reconstructions at one site are worth, one number an image. Shapes: (n,), NaN where the unit is silent."""
-
-    specificity: np.ndarray
-    concentration: np.ndarray
-
-
 def reconstructions(
-    model: Model, pixels: np.ndarray, places: Places, method: Method, sides: Mapping[str, int]
+    model: Model, pixels: np.ndarray, places: Places, method: Method, sides: Mapping[str, int], enlarge: bool = False
 ) -> dict[str, np.ndarray]:
     """Small reconstructions by site, in steps of each map's own scale; 0 is 0.
 
-    Shapes: pixels (C, H, W) uint8; -> (n, C, side, side) int8, cut to the receptive field and centred.
+    Shapes: pixels (C, H, W) uint8; -> (n, C, side, side) int8, cut to the receptive field and centred. With `enlarge`
+    every pixel of a small field becomes a square, as far as they fit.
     """
     found = {}
     with tracing_all(model, _prepared(model, pixels), places) as traces:
         for site, wanted in places.items():
             units = [_unit(traces[site], *where) for where in wanted]
             projection, boxes = Projector(traces[site], method).project(units), fields(model, traces[site], units)
-            small = [_small(cut(projection, i, box), sides[site]) for i, box in enumerate(boxes)]
+            small = [_small(cut(projection, i, box), sides[site], enlarge) for i, box in enumerate(boxes)]
             found[site] = np.stack(small)
     return found
 
@@ -102,10 +94,10 @@ def cut(projection: Projection, unit: int, box: np.ndarray) -> Tensor:
     return projection.maps[unit, :, box[0] - top : box[2] - top, box[1] - left : box[3] - left]
 
 
-def _small(map_: Tensor, side: int) -> np.ndarray:
+def _small(map_: Tensor, side: int, enlarge: bool) -> np.ndarray:
     """A map as a square picture in steps of its scale, what is missing at the edges 0. Shapes: -> (C, side, side)."""
-    scale = torch.quantile(map_.abs().flatten().float(), FULL)
-    scale = scale if scale > 0 else map_.abs().max()
+    magnitudes = map_.abs().double().cpu().numpy()
+    scale = float(np.quantile(magnitudes, FULL)) or float(magnitudes.max())
     levels = (map_ / scale).clamp(-1, 1) if scale > 0 else torch.zeros_like(map_)
     height, width = levels.shape[1:]
     longer = max(height, width)
@@ -113,6 +105,8 @@ def _small(map_: Tensor, side: int) -> np.ndarray:
     if longer > side:
         levels = F.adaptive_avg_pool2d(levels[None], shrunk)[0]
         levels = levels / levels.abs().max().clamp(min=1e-12)  # averages of what has both signs are pale
+    elif enlarge:
+        levels = levels.repeat_interleave(side // longer, 1).repeat_interleave(side // longer, 2)
     out = np.zeros((levels.shape[0], side, side), np.int8)
     top, left = (side - levels.shape[1]) // 2, (side - levels.shape[2]) // 2
     out[:, top : top + levels.shape[1], left : left + levels.shape[2]] = np.round(levels.float().cpu().numpy() * LEVELS)
