@@ -27,7 +27,7 @@ def found(model) -> EvidenceSheet:
 def sketch(heat: list[list[float]], **changes: object) -> EvidenceSheet:
     values = dict.fromkeys(("model", "picture", "site", "words", "answer", "rival"), "x") | {
         "pixels": np.full((1, 4, 4), 99, np.uint8), "default": True, "target": 1, "heat": np.array(heat),
-        "rival_heat": np.array(heat), "logits": np.array([0.0, np.log(3)]),
+        "rival_heat": np.array(heat), "logits": np.array([0.0, np.log(3)]), "truth": None,
     }  # fmt: skip
     return EvidenceSheet(**(values | changes))
 

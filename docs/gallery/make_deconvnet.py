@@ -8,8 +8,9 @@ photographs and weights are the project's shared data; the sheet shows reconstru
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -17,8 +18,10 @@ from PIL import Image
 import microtome as mt
 from microtome.analyses.deconvnet import Deconvnet, DeconvnetResult
 from microtome.analyses.faithfulness import Faithfulness, FaithfulnessResult
+from microtome.analyses.specificity import Specificity, SpecificityResult, interval
 from microtome.figures import sheet
-from microtome.formulas.resampling import bootstrap_mean
+from microtome.formulas.resampling import percent_in_words
+from microtome.network.pointing import GRAD_CAM, SHUFFLED
 from microtome.network.rules import Method
 from microtome.network.specimen import Specimen
 from microtome.progress import Terminal
@@ -38,19 +41,28 @@ def centred(picture: np.ndarray) -> np.ndarray:
     return np.asarray(out)
 
 
-def in_words(values: np.ndarray) -> str:
-    """A mean with its interval."""
-    mean, low, high = bootstrap_mean(values[~np.isnan(values)])
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+def worth(result: SpecificityResult) -> list[str]:
+    """How much the reconstructions of each layer depend on their unit, in Markdown."""
+    parts = [(method, of) for method in METHODS for of in (result.specific, result.specific_shuffled)]
+    lines = ["| layer | deconvnet | shuffled | guided | shuffled | gradient | shuffled | energy | shuffled |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for layer in result.layers:
+        cells = [interval(of[method][layer]) for method, of in parts]
+        cells += [interval(of["deconvnet"][layer]) for of in (result.focused, result.focused_shuffled)]
+        lines.append(f"| {layer} | " + " | ".join(cells) + " |")
+    return lines
 
 
-def table(result: DeconvnetResult) -> list[str]:
-    """What the reconstructions of each layer are worth, in Markdown."""
-    lines = ["| layer | specificity | weights shuffled | energy in the strongest tenth | weights shuffled |",
-             "|---|---|---|---|---|"]  # fmt: skip
-    for layer in result.specific:
-        parts = (result.specific, result.specific_shuffled, result.focused, result.focused_shuffled)
-        lines.append(f"| {layer} | " + " | ".join(in_words(part[layer]) for part in parts) + " |")
+def falls(truth: FaithfulnessResult) -> list[str]:
+    """How far units and the answer fall, in percent, in Markdown."""
+    lines = ["| tested | tests | deconvnet | shuffled | guided | gradient | Grad-CAM | random areas | edges | middle |",
+             "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for layer, by_source in truth.falls.items():
+        cells = [percent_in_words(by_source[name]) if name in by_source else "–"
+                 for name in ("deconvnet", SHUFFLED, "guided", "gradient", GRAD_CAM)]  # fmt: skip
+        beside = (truth.random[layer]["deconvnet"], truth.edges[layer], truth.middle[layer])
+        cells += [f"{values.mean():.0%}" for values in beside]
+        lines.append(f"| {layer} | {len(truth.edges[layer])} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -63,9 +75,9 @@ def main() -> None:
     model = mt.open_model(f"torchvision:squeezenet1_0@{data}/squeezenet1_0_imagenet.safetensors")
     images = mt.open_images(f"{data}/imagenet500", model)
     specimen = Specimen(model=model, images=images, effort="quick")
-    asked = [Faithfulness(units=16, images=64), Deconvnet(checked=options.checked)]
+    asked = [Specificity(images=options.checked), Faithfulness(units=16, images=64), Deconvnet(images=1)]
     found = Look(specimen, progress=Terminal()).run(asked).results
-    result, truth = cast(DeconvnetResult, found["deconvnet"]), cast(FaithfulnessResult, found["faithfulness"])
+    result = cast(DeconvnetResult, found["deconvnet"])
     pictures = []
     for method in METHODS:
         for unit, name in zip(result.sheet_units, result.sheet_images, strict=True):
@@ -76,11 +88,12 @@ def main() -> None:
             pictures.append(centred(made.crops()[0]))
     path = HERE / "deconvnet.png"
     Image.fromarray(sheet(np.stack(pictures), len(result.sheet_units), gap=4)).quantize(256).save(path, optimize=True)
-    (HERE / "deconvnet.md").write_text("\n".join(page(len(images), result, truth)))
+    (HERE / "deconvnet.md").write_text("\n".join(page(len(images), found)))
 
 
-def page(images: int, result: DeconvnetResult, truth: FaithfulnessResult) -> list[str]:
+def page(images: int, found: Mapping[str, Any]) -> list[str]:
     """The page, in Markdown."""
+    result, specific, truth = (found[name] for name in ("deconvnet", "specificity", "faithfulness"))
     units = ", ".join(f"`{unit}`" for unit in result.sheet_units)
     return [
         "# Reconstructions, and what they are worth",
@@ -92,22 +105,27 @@ def page(images: int, result: DeconvnetResult, truth: FaithfulnessResult) -> lis
         "that excites it most, within what it can see. Rows: deconvnet, guided, gradient. Grey is 0; every picture has",
         "its own scale.",
         "",
-        f"How far deconvnet pictures depend on the unit, over {result.images} photographs, one unit each (mean, 95%",
-        "bootstrap intervals; units that are silent on a photograph left out). Specificity is 1 - mean |cosine| with",
-        "the pictures of 8 other units of the layer at the same position; 0: all give the same picture. A flat picture",
-        "has 0.10 of its energy in a tenth of its area.",
+        "## Do they depend on their unit?",
         "",
-        *table(result),
+        f"Specificity over {specific.images} photographs, one unit each (mean, 95% bootstrap intervals; units that are",
+        "silent on a photograph left out): 1 - mean |cosine| with the pictures of 8 other units of the layer at the",
+        "same position; 0: all give the same picture. Energy: the share of a deconvnet picture in the strongest tenth",
+        "of its area; a flat picture has 0.10. Shuffled: the same network with the numbers of every parameter in",
+        "random order.",
         "",
-        f"Do they point at the pixels that matter? {truth.verdict()}",
+        *worth(specific),
         "",
-        "| layer | deconvnet | guided | gradient |",
-        "|---|---|---|---|",
-        *(
-            f"| {layer} | " + " | ".join(truth.line(layer, method) for method in METHODS) + " |"
-            for layer in truth.layers
-        ),
+        "## Do they point at the pixels that matter?",
         "",
+        f"How far a unit or the answer falls when the strongest {truth.share:.0%} of what it can see, by a map of it,",
+        "is blurred; beside random areas of equal size and shape, the strongest edges and the middle of what it can",
+        "see.",
+        "",
+        *falls(truth),
+        "",
+        "## Rectify on the way back, or mask by the forward ReLU?",
+        "",
+        *(line for sentence in result.verdict for line in (sentence, "")),
         "Made by `python docs/gallery/make_deconvnet.py`, seed 0.",
         "",
     ]

@@ -123,7 +123,8 @@ class Card:
 
     Without a layer it belongs to the network; with one to that layer, or, if `per_unit`, to each of its units, in a
     section of the unit page. `control` is what could have refuted it. Of a unit's picture cards the page takes the
-    one with the largest `telling` for the layer's grid.
+    one with the largest `telling` for the layer's grid. The pictures of a card that names another in `below` stand
+    below those of that card, rank by rank, where the unit has such a card.
     """
 
     title: str
@@ -134,6 +135,7 @@ class Card:
     section: Section = "numbers"
     control: str = ""
     telling: int = 0
+    below: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

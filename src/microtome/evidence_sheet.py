@@ -12,7 +12,8 @@ from .explanation import CLASS, aim_at
 from .figures import new_figure, short, show_over, show_picture
 from .formulas.correlation import correlation_matrix
 from .images import Images
-from .network.classes import class_words
+from .map_truth import MapTruth, truth_of_map, with_truth
+from .network.classes import class_words, logits_site
 from .network.gradcam import default_site, enlarged
 from .network.gradcam import grad_cam as heat_of
 from .network.open import Model, open_model
@@ -30,7 +31,8 @@ class EvidenceSheet:
     """Where in a picture the evidence for a class is, and the control: where that for its strongest rival is.
 
     Shapes: pixels (C, H, W) uint8; heat and rival_heat (h, w) at the positions of the site, in units of the logit;
-    logits (K,). `default` says whether the site was chosen here.
+    logits (K,). `default` says whether the site was chosen here. `truth` tells whether the heat points at the pixels
+    that matter; None without heat.
     """
 
     model: str
@@ -45,6 +47,7 @@ class EvidenceSheet:
     heat: np.ndarray
     rival_heat: np.ndarray
     logits: np.ndarray
+    truth: MapTruth | None
 
     @property
     def enlarged(self) -> np.ndarray:
@@ -77,6 +80,7 @@ class EvidenceSheet:
             "logit": float(self.logits[self.target]), "probability": self.probability, "answer": self.answer,
             "heat": self.heat.tolist(), "area_of_half": self.area_of_half if self.heat.any() else None,
             "rival": self.rival, "agreement_with_rival": self.agreement,
+            "truth": self.truth.numbers() if self.truth else None,
         }  # fmt: skip
 
     def sentences(self) -> list[str]:
@@ -96,6 +100,7 @@ class EvidenceSheet:
             f"Half of the heat lies in {self.area_of_half:.0%} of the picture (evenly spread it would be 50%)",
             f"Control: it correlates {self.agreement:.2f} with the heat of {self.rival} (at 1 it would say nothing "
             "about the class)",
+            *([self.truth.sentence()] if self.truth else []),
         ]  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -107,7 +112,7 @@ class EvidenceSheet:
         show_over(second, self.pixels, self.enlarged, "heat (units of the logit)")
         second.set_title(f"{self.words}, at {self.site}", fontsize=10)
         figure.suptitle(f"{self.model} · Grad-CAM")
-        figure.supxlabel(HOW_TO_READ, fontsize=8, wrap=True)
+        figure.supxlabel(with_truth(HOW_TO_READ, self.truth), fontsize=8, wrap=True)
         return figure
 
 
@@ -124,7 +129,7 @@ def grad_cam(
     opened = model if isinstance(model, Model) else open_model(model)
     picture = open_picture(image, opened.preprocessing, images)
     aim = aim_at(opened, target, picture.pixels)
-    if aim.site != opened.sites.output:
+    if aim.number is None and aim.site != opened.sites.output:
         raise UsageError(
             f"{aim.words} is a unit", "Grad-CAM explains a class: class, class:NAME or class:NUMBER",
             "Use occlusion, deconvnet, guided or gradient for units",
@@ -137,8 +142,11 @@ def grad_cam(
     best = logits.argsort(kind="stable")[::-1][:2].tolist()  # the answer, and the second best
     rival = next((other for other in best if other != number), number)
     against = heat_of(opened, prepared, [rival], where)
+    size = opened.preprocessing.size
+    heat = found.enlarged(size)[0]
+    truth = truth_of_map(opened, picture.pixels, logits_site(opened), (number,), (0, 0, *size), heat)
     return EvidenceSheet(
         model=opened.name, picture=picture.name, pixels=picture.pixels, site=found.site, default=site is None,
         target=number, words=class_words(opened, number), answer=class_words(opened, int(best[0])),
-        rival=class_words(opened, rival), heat=found.heat[0], rival_heat=against.heat[0], logits=logits,
+        rival=class_words(opened, rival), heat=found.heat[0], rival_heat=against.heat[0], logits=logits, truth=truth,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from .errors import UnknownName, UsageError
 from .network.activations import activations
 from .network.addresses import parse_unit
-from .network.classes import class_number, class_words, logits_address
+from .network.classes import class_number, class_words, logits_address, logits_site
 from .network.model import Model
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def aim_at(model: Model, unit: str | int, pixels: np.ndarray, at: tuple[int, int
             raise UsageError(f"Position {at[0]},{at[1]} was given for {text}", "Only units of maps have positions",
                              "Leave --at out, or name a unit SITE:CHANNEL")  # fmt: skip
         number = class_number(model, text.removeprefix(f"{CLASS}:")) if text != CLASS else answer_of(model, pixels)
-        return Aim(words=class_words(model, number), site=logits_address(model).site, channel=number, number=number)
+        return Aim(words=class_words(model, number), site=logits_site(model), channel=number, number=number)
     name, channel, where = parse_unit(text)
     site = model.sites[model.sites.resolve(name)]
     if not 0 <= channel < site.channels:

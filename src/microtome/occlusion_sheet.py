@@ -9,7 +9,8 @@ from torch import nn
 from .explanation import CLASS, Aim, aim_at
 from .figures import new_figure, short, show_over, show_picture
 from .images import Images
-from .network.classes import class_words
+from .map_truth import MapTruth, truth_of_map, with_truth
+from .network.classes import class_words, logits_site
 from .network.occlusion import At, Fill, Occlusion, Squares, occlude, occlude_class
 from .network.open import Model, open_model
 from .picture import Given, open_picture
@@ -28,6 +29,7 @@ class OcclusionSheet:
 
     Shapes: pixels (C, H, W) uint8; the rest see `Occlusion`. `mean` (C,) is the colour that is 0 after
     normalisation, 0 to 255; `positions` says whether the unit has any; `answer` is the network's own, in words.
+    `truth` tells whether what falls when it is covered also falls when it is blurred; None where nothing falls.
     """
 
     model: str
@@ -38,6 +40,7 @@ class OcclusionSheet:
     found: Occlusion
     mean: tuple[float, ...]
     positions: bool
+    truth: MapTruth | None
 
     def numbers(self) -> dict[str, Any]:
         """Plain numbers for machines."""
@@ -49,6 +52,7 @@ class OcclusionSheet:
             "site": found.site, "channel": found.channel, "at": found.at, "size": found.size, "stride": found.stride,
             "fill": found.fill, "before": found.before, "value": found.value.tolist(), "boxes": found.boxes.tolist(),
             "largest": {"drop": float(found.drop[row, column]), "box": found.boxes[row, column].tolist()},
+            "truth": self.truth.numbers() if self.truth else None,
             "control": {"mean": mean, "standard_deviation": spread, "squares": int(found.seen.sum())},
         }  # fmt: skip
         if found.probability is None or found.answer is None:
@@ -79,7 +83,7 @@ class OcclusionSheet:
             f"Control: a random square that it can see costs {short(mean)} on average (standard deviation "
             f"{short(spread)})",
         ]  # fmt: skip
-        return lines + self._of_class(row, column)
+        return lines + self._of_class(row, column) + ([self.truth.sentence()] if self.truth else [])
 
     def plot(self) -> "Figure":
         """The picture, and over it how far the number falls; for a class also how far its probability does."""
@@ -104,7 +108,7 @@ class OcclusionSheet:
                 frame = Rectangle(corner, found.size, found.size, fill=False, edgecolor=colour, linewidth=wide)
                 axes.add_patch(frame)
         figure.suptitle(f"{self.model} · occlusion, {found.size} pixels in steps of {found.stride}")
-        figure.supxlabel(HOW_TO_READ, fontsize=8, wrap=True)
+        figure.supxlabel(with_truth(HOW_TO_READ, self.truth), fontsize=8, wrap=True)
         return figure
 
     def _before(self) -> str:
@@ -161,8 +165,25 @@ def occlusion(
     else:
         found = occlude(opened, picture.pixels, aim.site, aim.channel, how, aim.at or at, progress)
     answer = "" if found.answer_before is None else class_words(opened, found.answer_before)
+    truth = _truth(opened, picture.pixels, found, aim)
     return OcclusionSheet(
         model=opened.name, picture=picture.name, pixels=picture.pixels, aim=aim, answer=answer, found=found,
         mean=tuple(255 * value for value in opened.preprocessing.mean),
-        positions=bool(opened.sites[found.site].extent) if aim.number is None else False,
+        positions=bool(opened.sites[found.site].extent) if aim.number is None else False, truth=truth,
     )  # fmt: skip
+
+
+def _truth(model: Model, pixels: np.ndarray, found: Occlusion, aim: Aim) -> MapTruth | None:
+    """Of the fall at every pixel, for a class or a unit at a position."""
+    size = pixels.shape[1], pixels.shape[2]
+    falls = np.nan_to_num(found.over_pixels(found.drop, size)).clip(min=0)
+    if aim.number is not None:
+        return truth_of_map(model, pixels, logits_site(model), (aim.number,), (0, 0, *size), falls)
+    site = model.sites[found.site]
+    if site.channel_axis != 1 or (site.extent and (found.at is None or len(found.at) != len(site.extent))):
+        return None  # the largest value anywhere: what it sees is not one box
+    unit = (found.channel, *(found.at or ()))
+    field = model.receptive_fields[site.name]
+    place = np.array([np.ravel_multi_index(unit[1:], site.extent)]) if site.extent else np.zeros(1, int)
+    box = (0, 0, *size) if field is None else field.boxes(place, site.extent[1], size)[0].tolist()
+    return truth_of_map(model, pixels, site.name, unit, box, falls)

@@ -1,7 +1,8 @@
 """What of a picture reached a unit: reconstructions for a notebook, each with how much it depends on its unit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import nn
 from .checks import known
 from .errors import UnknownName, UsageError
 from .figures import new_figure, short, show_picture
+from .formulas.perturbation import strength
 from .formulas.rendering import Mode, Per, rendered
 from .formulas.specificity import concentration, specificity
 from .images import Images
+from .map_truth import MapTruth, truth_of_map
 from .network.addresses import parse_unit
 from .network.backward import Handled, Trace, tracing_all
 from .network.inputs import prepare
@@ -38,6 +41,7 @@ class Reconstruction:
     Shapes: map (C, h, w), what is in `box` (top, left, bottom, right) of the picture; 0 everywhere else. `specificity`
     is 1 - mean |cosine| with other units at the same position, `focus` the share of energy in the strongest tenth of
     the box; NaN for a unit that is silent. `whole_image` says why the map was not made on the receptive field alone.
+    `truth` tells whether it points at the pixels that matter; None where nothing can fall, or where it was not asked.
     """
 
     unit: str
@@ -48,6 +52,7 @@ class Reconstruction:
     specificity: float
     focus: float
     whole_image: str
+    truth: MapTruth | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,7 @@ class Reconstructions:
             "entries": [
                 {"unit": entry.unit, "picture": entry.picture, "activation": entry.activation, "box": list(entry.box),
                  "specificity": _known(entry.specificity), "focus": _known(entry.focus),
-                 "whole_image": entry.whole_image}
+                 "whole_image": entry.whole_image, "truth": entry.truth.numbers() if entry.truth else None}
                 for entry in self.entries
             ],
         }  # fmt: skip
@@ -98,6 +103,7 @@ class Reconstructions:
                          f"{pools if handled.pools else ''}")  # fmt: skip
         for entry in self.entries:
             lines.append(f"{entry.unit} on {entry.picture}: activation {short(entry.activation)}, {_worth(entry)}")
+            lines += [entry.truth.sentence()] if entry.truth else []
         return [*lines, f"(specificity 0: {OTHERS} other units of the site give the same picture from this position)"]
 
     def plot(self) -> "Figure":
@@ -114,6 +120,9 @@ class Reconstructions:
             right.imshow(made, interpolation="nearest")
             right.set_axis_off()
             right.set_title("\n".join([entry.unit, *_worth(entry).split(", ")]), fontsize=8)
+            if entry.truth:
+                right.text(0.5, -0.03, fill(entry.truth.sentence(), 60), transform=right.transAxes, ha="center",
+                           va="top", fontsize=7)  # fmt: skip
         figure.suptitle(f"{self.model} · {self.method} · grey is 0, in its own scale", fontsize=10)
         return figure
 
@@ -132,12 +141,14 @@ def reconstruct(
     joint: bool = False,
     pools: Pools = "gradient",
     images: Images | None = None,
+    truth: bool = True,
 ) -> Reconstructions:
     """Lead units back to the pixels, each by itself from its strongest position, or from the one that is given.
 
     `pictures` are places in `images`, paths, Pillow images, arrays or stimuli such as "line:45"; `units` SITE:CHANNEL
     or SITE:CHANNEL@ROW,COLUMN. With `joint` all units of a site are one seed, which is not the sum of their maps.
-    `pools` is "gradient", where overlapping windows add up, or "switch", where the last one's value stands.
+    `pools` is "gradient", where overlapping windows add up, or "switch", where the last one's value stands. `truth`
+    also blurs what each map calls strongest, and random areas, and tells what is left: 23 forward passes a map.
     Raises: UnknownName, BadImages, NotApplicable for activations without such a rule.
     """
     opened = model if isinstance(model, Model) else open_model(model)
@@ -152,6 +163,7 @@ def reconstruct(
     handled: dict[str, Handled] = {}
     seen = [open_picture(each, opened.preprocessing, images) for each in given]
     shown = _distinct(seen)
+    by_name = {name: picture.pixels for picture, name in zip(seen, shown, strict=True)}
     for picture, name in zip(seen, shown, strict=True):
         pixels = prepare(torch.from_numpy(picture.pixels[None]), opened.preprocessing, opened.module)
         with tracing_all(opened, pixels, dict.fromkeys(site for site, _, _ in wanted)) as traces:
@@ -160,9 +172,11 @@ def reconstruct(
                 projector = Projector(trace, method, pools=pools)
                 entries += _of_one(opened, projector, site, chosen, name, joint)
                 handled[site] = projector.handled
+    if truth and not joint:
+        entries = [_judged(opened, entry, by_name[entry.picture]) for entry in entries]
     return Reconstructions(
         model=opened.name, method=method, handled=handled, entries=tuple(entries),
-        pixels={name: picture.pixels for picture, name in zip(seen, shown, strict=True)},
+        pixels=by_name,
     )  # fmt: skip
 
 
@@ -188,6 +202,16 @@ def _of_one(
         )
         for number, unit in enumerate(chosen)
     ]  # fmt: skip
+
+
+def _judged(model: Model, entry: Reconstruction, pixels: np.ndarray) -> Reconstruction:
+    """With its truth."""
+    name, channel, where = parse_unit(entry.unit)
+    top, left, bottom, right = entry.box
+    strengths = np.zeros(pixels.shape[1:])
+    strengths[top:bottom, left:right] = strength(entry.map)
+    unit = (channel, *(where or ()))
+    return replace(entry, truth=truth_of_map(model, pixels, name, unit, entry.box, strengths))
 
 
 def _specific(projector: Projector, unit: tuple[int, ...], mine: np.ndarray, box: np.ndarray) -> float:

@@ -13,7 +13,8 @@ from microtome.analyses.faithfulness import LOGIT, METHODS, PROBABILITY, Faithfu
 from microtome.formulas.perturbation import blurred, strongest_area
 from microtome.network.backward import tracing
 from microtome.network.chosen_units import drawn, layers_in_depth
-from microtome.network.pointing import SHUFFLED, Pointer, Target, strengths_of
+from microtome.network.gradcam import grad_cam
+from microtome.network.pointing import GRAD_CAM, SHUFFLED, Pointer, Target, strengths_of
 from microtome.network.projection import Projector
 from microtome.network.responses import responses, unit_at
 from microtome.runner import Look
@@ -182,6 +183,29 @@ def test_logits_that_are_free_up_to_a_constant_fall_by_the_same() -> None:
     for name in (LOGIT, PROBABILITY):
         for method in METHODS:
             np.testing.assert_allclose(falls[0][name][method], falls[1][name][method], rtol=1e-3, atol=1e-4)
+
+
+def test_grad_cam_is_one_more_kind_of_map_for_the_answer() -> None:
+    model = opened(seeded(Plain))
+    images = noise(model, 3)
+    pointer = Pointer(model=model, methods=METHODS, share=0.1, draws=1, sigma=0.1, seed=0)
+    answers, found = pointer.answers([images.pixels(n) for n in range(3)], range(3))
+    x = prepared(model, images)
+    heat = grad_cam(model, x, answers.tolist()).enlarged(model.preprocessing.size)
+    for n, answer in enumerate(answers):
+        area = torch.from_numpy(strongest_area(heat[n], 0.1))
+        changed = torch.where(area, blurred(x[n : n + 1], 0.1), x[n : n + 1])
+        with torch.no_grad():
+            logits = model.module(changed)[0]
+        assert found.after[GRAD_CAM][n, 0] == pytest.approx(float(logits[answer] - logits.mean()), abs=1e-5)
+        assert found.after[GRAD_CAM][n, 1] == pytest.approx(float(logits.softmax(0)[answer]), abs=1e-5)
+
+
+def test_a_network_without_positions_has_no_grad_cam_and_says_why() -> None:
+    model = opened(nn.Sequential(nn.Flatten(), nn.Linear(432, 5), nn.ReLU(), nn.Linear(5, 3)).eval())
+    result = look(mt.Specimen(model=model, images=noise(model), effort="quick"))
+    assert set(result.falls[LOGIT]) == {*METHODS, SHUFFLED}
+    assert "No gradcam maps: " in result.cards()[0].how_to_read
 
 
 def test_maps_are_those_of_the_projector() -> None:

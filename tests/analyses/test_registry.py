@@ -133,3 +133,8 @@ def test_an_analysis_that_does_not_exist_brings_the_closest_one() -> None:
     assert caught.value.given == "Analysis 'activty' does not exist"
     assert caught.value.allowed == f"There are: {', '.join(registry())}"
     assert caught.value.next_step == "Did you mean 'activity'? `microtome analyses` lists them"
+
+
+def test_what_an_analysis_needs_is_chosen_with_it_in_the_order_of_the_registry() -> None:
+    assert [cls.name for cls in choose(["deconvnet"], registry())] == ["deconvnet", "specificity", "faithfulness"]
+    assert [cls.name for cls in choose(["twins"], registry())] == ["twins"]

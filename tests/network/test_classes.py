@@ -7,7 +7,7 @@ from torch import nn
 
 import microtome as mt
 from microtome.errors import NotApplicable, UnknownName, UsageError
-from microtome.network.classes import class_number, class_words, logits_address
+from microtome.network.classes import class_number, class_words, logits_address, logits_site
 from toys import Embedding, Plain, UNet, opened, seeded
 
 
@@ -31,6 +31,12 @@ def test_logits_are_the_output_or_what_a_softmax_at_the_end_is_given() -> None:
     assert str(logits_address(opened(nn.Sequential(seeded(Plain), nn.Softmax(1))))) == "1:in"
     assert str(logits_address(mt.open_model("zoo:simpleconvnet"))) == "log_softmax:in"
     assert str(logits_address(opened(seeded(Embedding)))) == "normalize"
+
+
+def test_the_site_that_gives_the_logits_is_before_a_softmax() -> None:
+    assert logits_site(opened(seeded(Plain))) == "fc"
+    assert logits_site(opened(nn.Sequential(seeded(Plain), nn.Softmax(1)))) == "0.fc"
+    assert logits_site(mt.open_model("zoo:simpleconvnet")) == "fc5"
 
 
 @pytest.mark.parametrize(

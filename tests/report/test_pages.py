@@ -73,6 +73,18 @@ def test_a_unit_page_shows_nine_strongest_images_and_nine_weaker_ones(visitor, r
     assert page.locator("section[aria-label=sees] .card.crops .crop").count() == 18
 
 
+def test_reconstructions_stand_below_the_images_that_they_are_of(visitor, run):
+    page = visitor.visit("#/unit/conv1/2")
+    card = page.locator("article.crops", has=page.get_by_role("heading", name="Strongest images"))
+    figures = card.locator("figure")
+    assert figures.count() == 9
+    shown = run["deconvnet"].maps["conv1"].shape[1]
+    assert [figures.nth(place).locator("canvas").count() for place in range(9)] == [2] * shown + [1] * (9 - shown)
+    assert card.get_by_role("heading", name="Reconstructions").count() == 1
+    assert "random areas" in card.inner_text() and "With shuffled weights" in card.inner_text()
+    assert page.locator("article.pictures h3", has_text="Reconstructions").count() == 0
+
+
 def test_pointing_at_a_crop_shows_where_it_lies_in_the_image(visitor, run):
     unit = int((~run["activity"].dead["conv1"]).argmax())
     page = visitor.visit(f"#/unit/conv1/{unit}")

@@ -18,10 +18,11 @@ from .faithfulness import Faithfulness
 from .filters import Filters
 from .maps import Maps
 from .preferences import Preferences
+from .specificity import Specificity
 from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
-    Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Maps, Faithfulness,
+    Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Maps, Specificity, Faithfulness,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
@@ -50,10 +51,17 @@ def registry(plugins: Iterable[Path] = ()) -> Registry:
 
 
 def choose(names: Iterable[str], available: Registry) -> list[type[Analysis]]:
-    """The analyses with these names ("all" for every one), in the order of the registry."""
+    """The analyses with these names ("all" for every one) and those whose results they need, in the order of the
+    registry.
+    """
     wanted = {name.strip() for name in names}
-    for name in wanted - {"all"}:
+    waiting = list(wanted - {"all"})
+    for name in waiting:
         known("Analysis", name, available, "`microtome analyses` lists them")
+    while waiting:
+        fresh = [name for name in available[waiting.pop()].requires if name in available and name not in wanted]
+        wanted.update(fresh)
+        waiting += fresh
     return [cls for name, cls in available.items() if name in wanted or "all" in wanted]
 
 

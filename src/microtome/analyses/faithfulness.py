@@ -81,6 +81,11 @@ class FaithfulnessResult(Result):
             f"{_percent(self.middle[layer])}; {len(falls)} tests)"
         )
 
+    def rectified_or_masked(self) -> tuple[float, float, float]:
+        """Mean of deconvnet's falls minus the gradient's over all units tested, and its 95% interval."""
+        found = self._pooled("deconvnet"), self._pooled("gradient")
+        return bootstrap_mean(found[0] - found[1]) if len(found[0]) == len(found[1]) else (float("nan"),) * 3
+
     def verdict(self) -> str:
         """Whether rectifying the reconstruction points better than masking by the forward ReLU; "" without both.
 

@@ -25,6 +25,17 @@ def logits_address(model: Model) -> Address:
     return Address(output.name, inputs=output.operation in SOFTMAX)
 
 
+def logits_site(model: Model) -> str:
+    """The site that gives the logits: where a softmax at the end takes its input from, if a site gives it.
+
+    Raises: NotApplicable if the network gives no row of classes.
+    """
+    address = logits_address(model)
+    output = model.sites[address.site]
+    givers = [name for name in output.inputs if model.sites[name].shape == output.shape] if address.inputs else []
+    return givers[0] if givers else output.name
+
+
 def class_number(model: Model, given: str | int) -> int:
     """The class that a number, or a name in any case of its letters, means.
 

@@ -21,6 +21,8 @@ from ..formulas.perturbation import (
 )
 from .backward import going_back, tracing
 from .chosen_units import Seat
+from .classes import logits_site
+from .gradcam import default_site, grad_cam
 from .inputs import like_parameters
 from .model import Model
 from .randomised import randomised
@@ -28,6 +30,7 @@ from .responses import Pick, responses, unit_at
 from .rules import Method
 from .specimen import Specimen
 
+GRAD_CAM = "gradcam"  # for the network's answer alone: it explains classes
 SHUFFLED = "deconvnet, weights shuffled"  # maps of a copy that has learnt nothing
 
 
@@ -82,38 +85,48 @@ class Pointer:
         except NotApplicable as error:
             return str(error)
 
+    @cached_property
+    def evidence_site(self) -> str:
+        """Where Grad-CAM reads."""
+        return default_site(self.model)
+
     def units(self, site: str, targets: Sequence[Target]) -> Pointing:
         """How far units fall at their positions."""
         where = self.model.sites[site]
         units = [unit_at(where, target.channel, target.place) for target in targets]
-        picks = [_picking(unit) for unit in units]
-        return self._tested(site, targets, units, picks)
+        images = self._normalised([target.pixels for target in targets])
+        strengths, refused = self._strengths(images, site, units)
+        return self.judged(site, targets, strengths, [activation_of(unit) for unit in units], refused)
 
     def answers(self, pixels: Sequence[np.ndarray], index: Sequence[int]) -> tuple[np.ndarray, Pointing]:
         """The class that each image is given, (n,), and how far its logit above the mean of all classes and its
         probability fall.
         """
-        output = self.model.sites.output
-        images = self._normalised(pixels)
-        chosen = responses(self.model, images, output, lambda row: row.argmax(1)).astype(int)
+        logits, images = logits_site(self.model), self._normalised(pixels)
+        chosen = responses(self.model, images, logits, lambda row: row.argmax(1)).astype(int)
         whole = (0, 0, *self.model.preprocessing.size)
         targets = [
             Target(pixels=each, image=image, channel=int(answer), place=0, box=whole)
             for each, image, answer in zip(pixels, index, chosen, strict=True)
         ]
-        picks = [_logit_and_probability(int(answer)) for answer in chosen]
-        return chosen, self._tested(output, targets, [(int(answer),) for answer in chosen], picks)
+        strengths, refused = self._strengths(images, logits, [(int(answer),) for answer in chosen])
+        try:
+            heat = grad_cam(self.model, images, chosen.tolist(), self.evidence_site)
+            strengths[GRAD_CAM] = heat.enlarged(self.model.preprocessing.size)
+        except NotApplicable as error:
+            refused[GRAD_CAM] = str(error)
+        picks = [logit_and_probability(int(answer)) for answer in chosen]
+        return chosen, self.judged(logits, targets, strengths, picks, refused)
 
-    def _tested(
-        self, site: str, targets: Sequence[Target], units: Sequence[tuple[int, ...]], picks: Sequence[Pick]
-    ) -> Pointing:
+    def judged(
+        self, site: str, targets: Sequence[Target], strengths: Mapping[str, np.ndarray], picks: Sequence[Pick],
+        refused: Mapping[str, str],
+    ) -> Pointing:  # fmt: skip
+        """How far what `picks` take of a site falls by maps of these strengths.
+
+        Shapes: strengths by name (n, H, W), one map a target.
+        """
         images = self._normalised([target.pixels for target in targets])
-        strengths, refused = strengths_of(self.model, images, site, units, self.methods)
-        if isinstance(self.shuffled, str):
-            refused[SHUFFLED] = self.shuffled
-        elif "deconvnet" in strengths:
-            found, _ = strengths_of(self.shuffled, images, site, units, ("deconvnet",))
-            strengths[SHUFFLED] = found["deconvnet"]
         left = [
             self._left(site, target, images[n], {name: of[n] for name, of in strengths.items()}, picks[n])
             for n, target in enumerate(targets)
@@ -121,10 +134,22 @@ class Pointer:
         values = np.stack(left)
         tested = values[:, 3:].reshape(len(targets), len(strengths), 1 + self.draws, values.shape[2])
         return Pointing(
-            before=values[:, 0], edges=values[:, 1], middle=values[:, 2], refused=refused,
+            before=values[:, 0], edges=values[:, 1], middle=values[:, 2], refused=dict(refused),
             after={name: tested[:, place, 0] for place, name in enumerate(strengths)},
             random={name: tested[:, place, 1:] for place, name in enumerate(strengths)},
         )  # fmt: skip
+
+    def _strengths(
+        self, images: Tensor, site: str, units: Sequence[tuple[int, ...]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """By method, and of the shuffled copy; and why there are none."""
+        strengths, refused = strengths_of(self.model, images, site, units, self.methods)
+        if isinstance(self.shuffled, str):
+            refused[SHUFFLED] = self.shuffled
+        elif "deconvnet" in strengths:
+            found, _ = strengths_of(self.shuffled, images, site, units, ("deconvnet",))
+            strengths[SHUFFLED] = found["deconvnet"]
+        return strengths, refused
 
     def _left(
         self, site: str, target: Target, image: Tensor, strengths: dict[str, np.ndarray], pick: Pick
@@ -181,12 +206,13 @@ def strengths_of(
     return found, refused
 
 
-def _picking(unit: tuple[int, ...]) -> Pick:
+def activation_of(unit: tuple[int, ...]) -> Pick:
+    """What stands at a unit's place in each image's tensor."""
     where: tuple[Any, ...] = (slice(None), *unit)
     return lambda tensor: tensor[where]
 
 
-def _logit_and_probability(answer: int) -> Pick:
+def logit_and_probability(answer: int) -> Pick:
     """A class's logit above the mean of all, which are free up to a common constant, and its probability."""
 
     def pick(row: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from .rules import Method
 from .sampling import ByImage
 from .specimen import Specimen
 
-STORED = 64_000_000  # bytes of all pictures of a run
+STORED = 80_000_000  # bytes of all pictures of a run
 LARGEST, SMALLEST = 48, 8  # pixels of a picture's side
 LEVELS = 127  # steps of a stored picture on either side of 0
 FULL = 0.999  # of a map's magnitudes lie within its scale: one outlier must not make everything else grey
@@ -44,29 +44,31 @@ def reconstructions(
 
 
 def worth(
-    model: Model, pixels: np.ndarray, sites: Sequence[str], method: Method, channels: Mapping[str, np.ndarray]
-) -> dict[str, tuple[float, float]]:
-    """Specificity and concentration by site, of the channel that comes first, at its strongest position.
+    model: Model, pixels: np.ndarray, channels: Mapping[str, np.ndarray], methods: Sequence[Method]
+) -> dict[str, dict[Method, tuple[float, float]]]:
+    """Specificity and concentration by site and method, of the channel that comes first, at its strongest position.
 
     The other channels are projected from the same position, all with the same seed: where they are is no difference.
     Shapes: pixels (C, H, W) uint8; channels (n,) of each site, distinct.
     """
-    found = {}
-    with tracing_all(model, _prepared(model, pixels), sites) as traces:
-        for site in sites:
-            first, *rest = strongest(traces[site], [0] * len(channels[site]), [int(c) for c in channels[site]])
+    found: dict[str, dict[Method, tuple[float, float]]] = {}
+    with tracing_all(model, _prepared(model, pixels), channels) as traces:
+        for site, chosen in channels.items():
+            first, *rest = strongest(traces[site], [0] * len(chosen), [int(c) for c in chosen])
             units = [first, *((0, unit[1], *first[2:]) for unit in rest)]
-            projector = Projector(traces[site], method)
-            value = float(traces[site].activation[first])
-            maps = projector.project(units, [float(np.sign(value)) or 1.0] * len(units))
             box = fields(model, traces[site], [first])[0]
-            cuts = [cut(maps, i, box).double().cpu().numpy() for i in range(len(units))]
-            alive = value != 0
-            found[site] = (
-                specificity(cuts[0], np.stack(cuts[1:])) if alive and len(cuts) > 1 else float("nan"),
-                concentration(cuts[0]) if alive else float("nan"),
-            )
+            found[site] = {method: _worth(traces[site], method, units, box) for method in methods}
     return found
+
+
+def _worth(trace: Trace, method: Method, units: Sequence[tuple[int, ...]], box: np.ndarray) -> tuple[float, float]:
+    value = float(trace.activation[units[0]])
+    if value == 0:
+        return float("nan"), float("nan")
+    maps = Projector(trace, method).project(units, [float(np.sign(value))] * len(units))
+    cuts = [cut(maps, number, box).double().cpu().numpy() for number in range(len(units))]
+    alone = len(cuts) == 1
+    return float("nan") if alone else specificity(cuts[0], np.stack(cuts[1:])), concentration(cuts[0])
 
 
 def _prepared(model: Model, pixels: np.ndarray) -> Tensor:
@@ -113,17 +115,20 @@ def _small(map_: Tensor, side: int, enlarge: bool) -> np.ndarray:
     return out
 
 
-def picture_sides(specimen: Specimen, where: Mapping[str, str], count: int) -> dict[str, int]:
+def picture_sides(specimen: Specimen, where: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, int]:
     """The side of a picture by site: what units see, as far as all pictures together stay within bounds."""
-    units = sum(specimen.sites[layer].units for layer in where)
     channels = specimen.model.preprocessing.shape[0]
-    bound = int(np.clip((STORED / (units * max(1, count) * channels)) ** 0.5, SMALLEST, LARGEST))
-    size, sides = specimen.model.preprocessing.size, {}
+    size, seen = specimen.model.preprocessing.size, {}
     for site in where.values():
         field = specimen.receptive_fields[site]
-        seen = size if field is None else [axis.high - axis.low + 1 for axis in (field.rows, field.columns)]
-        sides[site] = min(bound, max(min(seen[0], size[0]), min(seen[1], size[1])))
-    return sides
+        both = size if field is None else [axis.high - axis.low + 1 for axis in (field.rows, field.columns)]
+        seen[site] = max(min(both[0], size[0]), min(both[1], size[1]))
+    pictures = {site: specimen.sites[layer].units * counts[layer] for layer, site in where.items()}
+    for bound in range(LARGEST, SMALLEST, -1):
+        sides = {site: min(bound, side) for site, side in seen.items()}
+        if sum(pictures[site] * sides[site] ** 2 for site in pictures) * channels <= STORED:
+            return sides
+    return {site: min(SMALLEST, side) for site, side in seen.items()}
 
 
 def arranged(

@@ -30,6 +30,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 KIND_OF = {name: kind for kind, functions in KINDS.items() for name in (kind, *functions)}
 WITH_RULE = frozenset(("ReLU", "ReLU6", "LeakyReLU"))  # for which the deconvnet's backward pass is defined
 
+ONE_SIDED = frozenset(("Hardtanh", "Threshold", "clamp"))  # they have one where their lower end is 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rectifier:
@@ -53,6 +55,12 @@ def find_rectifiers(sites: Sites, steps: Iterable[Step]) -> list[Rectifier]:
         for site, step in zip(sites.values(), steps, strict=True)
         if site.operation in KIND_OF
     ]
+
+
+def without_rule(sites: Sites) -> list[str]:
+    """The kinds of rectifiers of a network for which the deconvnet's way back is not defined, in alphabetic order."""
+    kinds = {KIND_OF[site.operation] for site in sites.values() if site.operation in KIND_OF}
+    return sorted(kinds - WITH_RULE - ONE_SIDED)
 
 
 def remark_rectifiers(found: list[Rectifier]) -> Remark:

@@ -21,7 +21,8 @@ def encode_card(card: Card, sprites: Path) -> dict[str, Any]:
     content = ENCODERS[type(card.content)](card.content, sprites)
     about: dict[str, Any] = {"title": card.title, "how": card.how_to_read, "control": card.control}
     if card.per_unit or isinstance(card.content, Sheets):
-        about |= {"section": card.section, "telling": card.telling, "layer": card.layer}
+        about |= {"section": card.section, "telling": card.telling, "layer": card.layer,
+                  "below": card.below}  # fmt: skip
     return about | content
 
 

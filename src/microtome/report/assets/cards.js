@@ -2,14 +2,17 @@
 
 microtome.SIDES = { crops: 76, pictures: 96, one: 420 };
 
-// A card of the network or a layer (unit is null), or one unit's share of a columnar card.
-microtome.card = (network, card, unit = null) => {
-  const content = microtome.KINDS[card.kind](network, card, unit);
+// A card of the network or a layer (unit is null), or one unit's share of a columnar card; `below` are cards whose
+// pictures stand below its own, rank by rank.
+microtome.card = (network, card, unit = null, below = []) => {
+  const content = microtome.KINDS[card.kind](network, card, unit, below);
   return microtome.element('article', { class: `card ${card.kind}`, id: unit === null ? `card-${microtome.slug(card.title)}` : null },
     microtome.element('h3', {}, card.title),
     microtome.element('p', { class: 'how' }, card.how),
     microtome.element('div', { class: 'content' }, content),
-    card.control ? microtome.element('p', { class: 'control' }, card.control) : null);
+    card.control ? microtome.element('p', { class: 'control' }, card.control) : null,
+    ...below.flatMap((other) => [microtome.element('h3', {}, other.title), microtome.element('p', { class: 'how' }, other.how),
+      other.control ? microtome.element('p', { class: 'control' }, other.control) : null]));
 };
 
 microtome.pick = (values, unit) => (unit === null ? values : values[unit]);
@@ -20,12 +23,14 @@ microtome.KINDS = {
 
   table: (network, card) => microtome.table(card),
 
-  crops: (network, card, unit) => {
+  crops: (network, card, unit, below) => {
     const [index, boxes, captions] = [card.index, card.boxes, card.captions].map((values) => microtome.pick(values, unit) ?? []);
     const side = unit === null ? 112 : microtome.SIDES.crops;
     if (index.every((image) => image < 0)) return microtome.element('p', {}, 'No image to show.');
     return microtome.element('div', { class: 'pictures' }, ...index.map((image, place) => microtome.element('figure', {},
       microtome.crop(network, image, boxes[place], captions[place], side),
+      ...below.filter((other) => place < other.each && image >= 0)
+        .map((other) => microtome.tile(other, unit * other.each + place, side, `${other.title}, ${captions[place] ?? place}`)),
       microtome.element('figcaption', {}, captions[place] ?? ''))));
   },
 

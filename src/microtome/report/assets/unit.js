@@ -10,7 +10,9 @@ microtome.unitPage = async (name, unit) => {
   const step = (other, text, rel) => (other >= 0 && other < layer.about.units
     ? microtome.element('a', { href: microtome.unitLink(name, other), rel }, text) : null);
   const ofUnits = [...layer.unitCards, ...layer.cards.filter((card) => card.kind === 'sheets')];
-  const sections = microtome.SECTIONS.map((section) => [section, ofUnits.filter((card) => card.section === section)])
+  const host = (card) => card.below && ofUnits.find((other) => other.kind === 'crops' && other.title === card.below && other.section === card.section);
+  const below = (card) => ofUnits.filter((other) => host(other) === card);
+  const sections = microtome.SECTIONS.map((section) => [section, ofUnits.filter((card) => card.section === section && !host(card))])
     .filter(([, cards]) => cards.length);
   document.getElementById('page').replaceChildren(
     microtome.element('section', { class: 'headline' },
@@ -20,7 +22,7 @@ microtome.unitPage = async (name, unit) => {
         microtome.element('a', { href: microtome.layerLink(name) }, 'all units of this layer'), step(unit + 1, `${unit + 1} →`, 'next'))),
     ...sections.map(([section, cards]) => microtome.element('section', { class: 'unit-section', 'aria-label': section },
       microtome.element('h2', {}, section),
-      microtome.element('div', { class: 'cards' }, ...cards.map((card) => microtome.card(network, card, unit)),
+      microtome.element('div', { class: 'cards' }, ...cards.map((card) => microtome.card(network, card, unit, below(card))),
         section === 'numbers' ? microtome.unitNumbers(layer, unit) : null))));
 };
 
