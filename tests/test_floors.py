@@ -8,7 +8,8 @@ from house import NAMES, SOURCES, Import, Source, imports
 
 FLOORS = {
     "errors": 0, "checks": 0, "factories": 0,
-    "statistics": 1, "formulas": 1, "preprocessing": 1, "images": 1, "image_sources": 1, "figures": 1, "store": 1,
+    "statistics": 1, "formulas": 1, "scratch": 1,
+    "preprocessing": 1, "images": 1, "image_sources": 1, "figures": 1, "store": 1,
     "progress": 1,
     "image_opening": 1, "image_labels": 1, "image_folders": 1, "image_arrays": 1, "image_datasets": 1, "pictures": 1,
     "dataset_items": 1, "dataset_facts": 1, "standard_sets": 1, "picture": 1,

@@ -43,7 +43,9 @@ def test_what_is_no_unit_address_is_refused_with_an_example(text) -> None:
     assert caught.value.next_step == "Write it like features.7.expand3x3:12"
 
 
-def test_the_namer_numbers_like_torchvision_when_names_end_in_numbers() -> None:
-    namer = Namer()
-    bases = ["conv_1", "conv_2", "conv", "conv_2", "a.relu", "relu", "a.relu"]
-    assert [namer.name(base) for base in bases] == ["conv", "conv_1", "conv_2", "conv_3", "a.relu", "relu", "a.relu_1"]
+def test_repeated_names_are_numbered_and_a_module_keeps_its_own() -> None:
+    namer = Namer(["conv_1", "conv_2", "conv", "a.relu"])
+    bases = ["conv_1", "conv_2", "conv", "conv_2", "conv", "a.relu", "relu", "a.relu"]
+    assert [namer.name(base) for base in bases] == [
+        "conv_1", "conv_2", "conv", "conv_2_1", "conv_3", "a.relu", "relu", "a.relu_1",
+    ]  # fmt: skip

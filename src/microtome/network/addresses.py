@@ -1,6 +1,7 @@
 """How places in a network are written: names of calls, addresses of tensors, units."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import UnknownName
@@ -18,26 +19,25 @@ class Address:
 
 
 class Namer:
-    """Numbers repeated names the way torchvision's feature extraction does.
+    """Numbers repeated names as torchvision's feature extraction does: `conv`, `conv_1`, `conv_2`.
 
-    A trailing `_3` of a name counts as a number, whoever put it there: so modules `conv_1` and `conv_2` come out as
-    `conv` and `conv_1`. Names made here agree with `get_graph_node_names`, odd cases included.
+    With one difference: a module that is called `conv_1` keeps its name (there, modules `conv_1` and `conv_2` come out
+    as `conv` and `conv_1`, so that a name means another module than it says). `modules` are the names that are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Iterable[str] = ()) -> None:
+        self._kept = {name for name in modules if name.rpartition("_")[2].isdigit()}
         self._latest: dict[str, int] = {}  # base name -> the number that its latest name carries, 0 for none
 
     def name(self, base: str) -> str:
         """The name of the next call with this base name."""
-        stem, _, number = base.rpartition("_")
-        if stem and number.isdigit():
-            base = stem
-        chosen = f"{base}_{self._latest[base] + 1}" if base in self._latest else base
-        self._latest[chosen] = 0
-        stem, _, number = chosen.rpartition("_")
-        if stem and number.isdigit():
-            self._latest[stem] = int(number)
-        return chosen
+        if base not in self._latest:
+            self._latest[base] = 0
+            return base
+        self._latest[base] += 1
+        while f"{base}_{self._latest[base]}" in self._kept:
+            self._latest[base] += 1
+        return f"{base}_{self._latest[base]}"
 
 
 def parse_unit(text: str) -> tuple[str, int, tuple[int, int] | None]:

@@ -124,7 +124,7 @@ class _Finder(Listener):
         self.sites: list[Site] = []
         self.containers: dict[str, str] = {}
         self.consumers: dict[str, list[str]] = {}
-        self._namer = Namer()
+        self._namer = Namer(name for name, _ in module.named_modules())
         self._maker: dict[int, str] = {}
         self._alive: list[Any] = []  # tensors are told apart by id, so none may be freed
         self._parameters = {id(p): name for name, p in module.named_parameters()}
