@@ -58,7 +58,7 @@ def test_an_unknown_scheme_is_refused_with_those_there_are(type_):
     code, _, err = type_("sites", "torchvison:resnet18")
     assert code == 2
     assert (
-        "Model scheme 'torchvison' does not exist. There are: torchvision, timm, zoo, file. Did you mean 'torchvision'?"
+        "Model scheme 'torchvison' does not exist. There are: torchvision, timm, zoo, file, scratch. Did you mean 'torchvision'?"
         in err
     )
 
@@ -166,6 +166,21 @@ def test_train_takes_the_networks_own_recipe_unless_options_say_otherwise(type_,
     with safe_open(tmp_path / "net.safetensors", "pt") as file:
         recipe = json.loads(file.metadata()["recipe"])
     assert (recipe["epochs"], recipe["flip"], recipe["rate"], recipe["batch_size"]) == (1, False, 0.01, 100)
+
+
+def test_a_network_from_scratch_is_trained_in_numpy_and_looked_at(type_, tmp_path):
+    net = tmp_path / "net.tnn"
+    words = ("train", "scratch:mnist-net", "digits", "--epochs", 1, "--batch-size", 256, "-o", net)
+    code, out, err = type_(*words)
+    assert (
+        code == 0 and "recipe: SGD at 0.02, momentum 0.9, weight decay 0.0, 1 epochs in batches of 256, seed 0" in err
+    )
+    assert "after 1 epochs of 1,313" in out and out.endswith(f"Network: {net}\n")
+    assert "conv_2" in type_("sites", net)[1]
+    told = json.loads(type_(*words, "--json", "-q")[1])
+    assert (told["trained_on"], told["held_out"], len(told["epochs"])) == (1313, 484, 1)
+    code, _, err = type_(*words[:3], "--schedule", "cosine")
+    assert code == 2 and "--schedule was given for scratch:mnist-net. Networks from scratch learn by SGD" in err
 
 
 def test_only_networks_of_the_zoo_are_trained(type_):

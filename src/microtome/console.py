@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-MODEL_HELP = "torchvision:NAME, timm:NAME, zoo:NAME or file:PATH.py:FACTORY, with weights ...@WEIGHTS"
+MODEL_HELP = "torchvision:NAME, timm:NAME, zoo:NAME, file:PATH.py:FACTORY, with weights ...@WEIGHTS; or NET.tnn"
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 TrustPickle = Annotated[
     bool,

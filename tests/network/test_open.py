@@ -100,8 +100,18 @@ def test_a_wrapper_for_several_devices_is_opened_and_its_prefix_kept() -> None:
 @pytest.mark.parametrize(
     ("source", "given", "allowed", "next_step"),
     [
-        ("tv:resnet18", "Model scheme 'tv'", "torchvision, timm, zoo, file", "Write torchvision:NAME[@WEIGHTS], timm:"),
-        ("resnet18", "Model scheme 'resnet18'", "torchvision, timm, zoo, file", "Write torchvision:NAME[@WEIGHTS], ti"),
+        (
+            "tv:resnet18",
+            "Model scheme 'tv'",
+            "torchvision, timm, zoo, file, scratch",
+            "Write torchvision:NAME[@WEIGHTS], t",
+        ),
+        (
+            "resnet18",
+            "Model scheme 'resnet18'",
+            "torchvision, timm, zoo, file, scratch",
+            "Write torchvision:NAME[@WEIGHTS], t",
+        ),
         ("zoo:simpelnet", "Zoo network 'simpelnet'", "simpleconvnet, s", "Did you mean 'simpleconvnet'? Write zoo:"),
         ("torchvision:resnet19", "torchvision model 'resnet19'", "alexnet, ", "Did you mean 'resnet1"),
         ("torchvision:alexnet@V9", "Weights entry 'V9'", "IMAGENET1K_V1", "Give one of them, DEFAULT, or a file of w"),

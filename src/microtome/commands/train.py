@@ -1,4 +1,4 @@
-"""`microtome train`: a network of the zoo."""
+"""`microtome train`: a network of the zoo, or one from scratch."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -6,13 +6,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..console import Device, Json, Quiet, print_json, progress_on
+from ..errors import UsageError
 from ..image_options import Decoders, Download, Source, Strict, say_broken
+from ..progress import Progress
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:NAME")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:NAME, or scratch:NAME (in NumPy).")],
     images: Source,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")] = Path("net.safetensors"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write; else net.safetensors or net.tnn.")
+    ] = None,
     test: Annotated[str | None, typer.Option(help="Test images; default: the source's own, else a quarter.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
@@ -33,28 +37,70 @@ def train(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network of the zoo, by its own recipe unless options say otherwise; print its accuracy on new images."""
+    """Train a network, by its own recipe unless options say otherwise; print its accuracy on new images."""
+    said: dict[str, Any] = {
+        "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "rate": rate, "momentum": momentum,
+        "weight_decay": weight_decay, "schedule": schedule, "shift": shift, "flip": flip,
+    }  # fmt: skip
+    said = {name: value for name, value in said.items() if value is not None}
+    opening: dict[str, Any] = {"strict": strict, "download": download, "decoders": decoders}
+    if model.startswith("scratch:"):
+        _in_numpy(model, images, said, seed, test, out or Path("net.tnn"), opening, progress_on(quiet), json_)
+    else:
+        said, opening = said | {"seed": seed}, opening | {"device": device}
+        _in_torch(model, images, said, test, out or Path("net.safetensors"), opening, progress_on(quiet), json_)
+
+
+def _in_torch(
+    model: str, images: str, said: dict[str, Any], test: str | None, out: Path, opening: dict[str, Any],
+    progress: Progress, as_json: bool,
+) -> None:  # fmt: skip
     import dataclasses
 
     from ..workflows.train import recipe_of, train_zoo
 
-    said: dict[str, Any] = {
-        "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "rate": rate, "momentum": momentum,
-        "weight_decay": weight_decay, "schedule": schedule, "shift": shift, "flip": flip, "seed": seed,
-    }  # fmt: skip
-    recipe = dataclasses.replace(recipe_of(model), **{name: value for name, value in said.items() if value is not None})
-    progress = progress_on(quiet)
+    recipe = dataclasses.replace(recipe_of(model), **said)
     progress.say(f"recipe: {recipe}")
-    made = train_zoo(model, images, recipe, test=test, out=out, device=device, progress=progress, strict=strict,
-                     download=download, decoders=decoders)  # fmt: skip
+    made = train_zoo(model, images, recipe, test=test, out=out, progress=progress, **opening)
     low, high = made.interval
-    if json_:
+    if as_json:
         print_json({"weights": str(out), "accuracy": made.accuracy, "interval": [low, high],
                      "held_out": made.tested, "broken": made.broken, "epoch": made.trained.best + 1,
-                     "epochs": recipe.epochs, "seed": seed,
+                     "epochs": recipe.epochs, "seed": recipe.seed,
                      "loss": made.trained.loss.tolist(), "validation": made.trained.validation.tolist()})  # fmt: skip
         return
     say_broken(made.broken)
     typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {made.tested:,} images not seen in training; "
                f"epoch {made.trained.best + 1} of {recipe.epochs}, chosen on validation images")  # fmt: skip
     typer.echo(f"Weights: {out}")
+
+
+def _in_numpy(
+    model: str, images: str, said: dict[str, Any], seed: int, test: str | None, out: Path, opening: dict[str, Any],
+    progress: Progress, as_json: bool,
+) -> None:  # fmt: skip
+    import dataclasses
+
+    from ..workflows.train_scratch import recipe_of, train_scratch
+
+    recipe = recipe_of(model)
+    known = {field.name for field in dataclasses.fields(recipe)}
+    strange = [name for name in said if name not in known]
+    if strange:
+        raise UsageError(f"--{strange[0].replace('_', '-')} was given for {model}",
+                         "Networks from scratch learn by SGD at a constant rate, from images as they are",
+                         "Leave it out, or train a network of the zoo")  # fmt: skip
+    recipe = dataclasses.replace(recipe, **said)
+    progress.say(f"recipe: SGD at {recipe.rate}, momentum {recipe.momentum}, weight decay {recipe.weight_decay}, "
+                 f"{recipe.epochs} epochs in batches of {recipe.batch_size}, seed {seed}")  # fmt: skip
+    made = train_scratch(model, images, recipe, seed=seed, test=test, out=out, progress=progress, **opening)
+    low, high = made.interval
+    if as_json:
+        print_json({"weights": str(out), "accuracy": made.accuracy, "interval": [low, high], "held_out": made.tested,
+                    "trained_on": made.trained_on, "broken": made.broken, "seconds": made.seconds, "seed": seed,
+                    "epochs": [vars(epoch) for epoch in made.epochs]})  # fmt: skip
+        return
+    say_broken(made.broken)
+    typer.echo(f"{made.accuracy:.2%} [{low:.2%}, {high:.2%}] of {made.tested:,} images not seen in training, after "
+               f"{recipe.epochs} epochs of {made.trained_on:,} in {made.seconds:.0f} s (one seed, {seed})")  # fmt: skip
+    typer.echo(f"Network: {out}")

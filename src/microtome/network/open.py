@@ -10,6 +10,7 @@ from ..checks import known
 from ..errors import BadModel
 from .from_file import open_file
 from .from_module import wrap_module
+from .from_scratch import SUFFIX, open_scratch
 from .from_timm import open_timm
 from .from_torchvision import open_torchvision
 from .model import Model
@@ -18,8 +19,9 @@ from .zoo import ZOO
 
 __all__ = ("Model", "open_model")
 
-SCHEMES = ("torchvision", "timm", "zoo", "file")
-WRITE = "Write torchvision:NAME[@WEIGHTS], timm:NAME[@WEIGHTS], zoo:NAME[@WEIGHTS] or file:PATH.py:FACTORY[@WEIGHTS]"
+SCHEMES = ("torchvision", "timm", "zoo", "file", "scratch")
+WRITE = ("Write torchvision:NAME[@WEIGHTS], timm:NAME[@WEIGHTS], zoo:NAME[@WEIGHTS], file:PATH.py:FACTORY[@WEIGHTS], "
+         "scratch:NAME or PATH.tnn")  # fmt: skip
 
 
 def open_model(
@@ -31,7 +33,8 @@ def open_model(
     class_names: Sequence[str] = (),
     trust_pickle: bool = False,
 ) -> Model:
-    """Open `torchvision:`, `timm:` or `zoo:NAME[@WEIGHTS]`, `file:PATH.py:FACTORY[@WEIGHTS]` or a module of yours.
+    """Open `torchvision:`, `timm:` or `zoo:NAME[@WEIGHTS]`, `file:PATH.py:FACTORY[@WEIGHTS]`, `scratch:NAME`, the path
+    of a .tnn file, or a module of yours.
 
     WEIGHTS is the path of a .safetensors, .pt, .pth, .bin or .ckpt file or, for torchvision and timm, DEFAULT or the
     name of a weights entry. No file of weights runs anything, unless `trust_pickle` says that it may. A Python file
@@ -52,10 +55,14 @@ def open_model(
 
 
 def _open(source: str, trust_pickle: bool) -> Model:
+    if source.endswith(SUFFIX):
+        return open_scratch(source, source.removeprefix("scratch:"))
     scheme, _, rest = source.partition(":")
     known("Model scheme", scheme, SCHEMES, WRITE)
     if scheme == "file":
         return open_file(source, rest, trust_pickle)
+    if scheme == "scratch":
+        return open_scratch(source, rest)
     name, _, weights = rest.partition("@")
     if scheme == "zoo":
         return _open_zoo(source, name, weights, trust_pickle)

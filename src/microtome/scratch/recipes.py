@@ -1,6 +1,6 @@
 """The two networks of the document, and how they are trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ def mnist_net(random: np.random.Generator | int | None = None, dtype: np.dtype[n
         ReLU("relu_3"),
         Dropout("drop_2", 0.5, random=random),
         Linear("fc_2", 128, 10, random=random, dtype=dtype),
-    ])  # fmt: skip
+    ], {"name": "mnist-net", "mean": [0.1307], "std": [0.3081], "class_names": list("0123456789")})  # fmt: skip
 
 
 def cats_net(
@@ -53,19 +53,26 @@ def cats_net(
         layers.append(Linear(f"fc{number}", before, after, random=random, dtype=dtype))
         if number < len(sizes) - 1:
             layers += [ReLU(f"fc_relu{number}"), Dropout(f"drop{number}", 0.5, random=random)]
-    return Net(layers)
+    return Net(layers, {"name": f"cats-net-{side}", "mean": [0.0] * 3, "std": [1.0] * 3})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a network is trained: SGD with momentum on batches, a number of epochs."""
+class Recipe:
+    """How to build a network, from a seed or a generator, and how to train it: SGD with momentum on batches."""
 
+    build: Callable[[np.random.Generator | int | None], Net]
     epochs: int
     batch_size: int
-    lr: float
+    rate: float
     momentum: float = 0.9
     weight_decay: float = 0.0
 
 
-MNIST = Training(epochs=3, batch_size=256, lr=0.05)
-CATS = Training(epochs=30, batch_size=36, lr=1e-3)
+RECIPES: dict[str, Recipe] = {
+    "mnist-net": Recipe(build=mnist_net, epochs=3, batch_size=128, rate=0.02),
+    "cats-net": Recipe(build=lambda random: cats_net(random=random), epochs=30, batch_size=36, rate=1e-3),
+    "cats-net-64": Recipe(
+        build=lambda random: cats_net(64, (16, 32, 64, 128), (256, 64), random=random),
+        epochs=30, batch_size=36, rate=1e-2,
+    ),
+}  # fmt: skip

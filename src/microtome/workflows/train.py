@@ -67,7 +67,7 @@ def train_zoo(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = dataclasses.replace(open_model(source), module=ZOO[name].build(), weights="trained here")
-    learning, held_out = _parts(model, images, test, strict=strict, download=download, decoders=decoders)
+    learning, held_out = parts(model, images, test, strict=strict, download=download, decoders=decoders)
     validation, fitted = learning.split("validation", VALIDATION, recipe.seed)
     place = choose_device(model.module, device)
     trained = train(model.module, fitted, validation, model.preprocessing, recipe, device=place, progress=progress)
@@ -103,7 +103,8 @@ def _name(source: str) -> str:
     return name
 
 
-def _parts(model: Model, images: str | Path, test: str | Path | None, **how: Any) -> tuple[Images, Images]:
+def parts(model: Model, images: str | Path, test: str | Path | None, **how: Any) -> tuple[Images, Images]:
+    """What is trained on, and what is tested on: the source's own parts, or a quarter held out."""
     learning = open_images(images, model, split="train", **how)
     if test is not None:
         return learning, open_images(test, model, **how | {"download": how["download"] and has_parts(test)})

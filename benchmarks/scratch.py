@@ -1,0 +1,154 @@
+"""What the NumPy network costs beside PyTorch on the CPU, all in this process, on one thread.
+
+Forward and backward (by input, filters and bias) of convolutions with 3 x 3 filters over seven shapes, the memory of
+one, the loop over positions beside it, and a training step of the MNIST net. Runs are interleaved, the minimum of each
+counts. The rate of NumPy's own matrix product of 1024 x 1024 says what the machine could do at best; its kernel is
+printed, because OpenBLAS does not choose the best one everywhere (OPENBLAS_CORETYPE, set before Python starts, does).
+
+    python benchmarks/scratch.py [--repeats 6]
+"""
+
+import argparse
+import math
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+from torch import nn
+
+import microtome.scratch as mts
+
+SHAPES = [  # images, channels, side, filters
+    (32, 3, 28, 32), (32, 32, 28, 64), (4, 3, 224, 32), (2, 32, 224, 64), (2, 64, 112, 128), (4, 256, 28, 256),
+    (8, 512, 14, 512),
+]  # fmt: skip
+FEW = 32  # channels: with fewer, copying costs more than multiplying
+MEAN_BAR, FEW_BAR, MANY_BAR, EFFICIENCY_BAR = 2.2, 3.5, 2.6, 0.55
+MEMORY_SHAPE, MEMORY_FACTOR, MEMORY_REST = (2, 32, 224, 64), 1.5, 8e6
+LOOP_BAR, STEP_BAR, STEP_BATCH = 150, 2.5, 64
+
+
+def fastest(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Least process time of each variant, all of them run once before any is run again."""
+    times = dict.fromkeys(variants, math.inf)
+    for _ in range(repeats + 1):  # the first time warms up
+        for name, run in variants.items():
+            started = time.process_time()
+            run()
+            times[name] = min(times[name], time.process_time() - started)
+    return times
+
+
+def layer(shape: tuple[int, int, int, int], backend: str = "gemm") -> tuple[mts.Conv2D, np.ndarray, np.ndarray]:
+    """A convolution, an input and a gradient by its output."""
+    images, channels, side, filters = shape
+    random = np.random.default_rng(0)
+    made = mts.Conv2D("conv", (channels, side, side), filters, 3, 3, 1, 1, backend=backend)
+    return made, *(random.standard_normal((images, c, side, side)).astype(np.float32) for c in (channels, filters))
+
+
+def forward_and_back(conv: mts.Conv2D, x: np.ndarray, dy: np.ndarray) -> Callable[[], object]:
+    def run() -> None:
+        conv.forward(x)
+        conv.backward(dy)
+
+    return run
+
+
+def in_torch(conv: mts.Conv2D, x: np.ndarray, dy: np.ndarray) -> Callable[[], object]:
+    module = mts.to_torch(mts.Net([conv]))
+    leaf, gradient = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
+    return lambda: module(leaf).backward(gradient)
+
+
+def convolutions(repeats: int, rate: float) -> bool:
+    """Every shape beside PyTorch, and as a share of what NumPy can do."""
+    good, ratios = True, []
+    print(f"{'N, C, side, K':>18}  ours ms  torch ms  ratio  bar  efficiency")
+    for shape in SHAPES:
+        given = layer(shape)
+        found = fastest({"ours": forward_and_back(*given), "torch": in_torch(*given)}, repeats)
+        ratio = found["ours"] / found["torch"]
+        images, channels, side, filters = shape
+        operations = 2 * 3 * images * filters * channels * 9 * side * side
+        efficiency, many = operations / found["ours"] / rate, channels >= FEW
+        bar = MANY_BAR if many else FEW_BAR
+        short = ratio > bar or (many and efficiency < EFFICIENCY_BAR)
+        good, ratios = good and not short, [*ratios, ratio]
+        print(f"{shape!s:>18}  {1e3 * found['ours']:7.1f}  {1e3 * found['torch']:8.1f}  {ratio:5.2f}  {bar:3.1f}"
+              f"  {efficiency:.2f}{' SHORT' * short}")  # fmt: skip
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    print(f"geometric mean {mean:.2f} (bar {MEAN_BAR}){' SHORT' * (mean > MEAN_BAR)}; efficiency is 2 x multiply-adds "
+          f"a second over NumPy's own, bar {EFFICIENCY_BAR} from {FEW} channels")  # fmt: skip
+    return good and mean <= MEAN_BAR
+
+
+def memory() -> bool:
+    """The peak of one convolution forward and back, beyond its input and the gradient that it is given."""
+    conv, x, dy = layer(MEMORY_SHAPE)
+    run = forward_and_back(conv, x, dy)
+    tracemalloc.start()
+    run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    bar = MEMORY_FACTOR * (x.nbytes + dy.nbytes) + MEMORY_REST
+    print(f"memory of {MEMORY_SHAPE}: {peak / 1e6:.0f} MB (bar {bar / 1e6:.0f} MB; all windows written out would take "
+          f"{9 * x.nbytes / 1e6:.0f} MB){' SHORT' * (peak > bar)}")  # fmt: skip
+    return peak <= bar
+
+
+def loop() -> bool:
+    """The loop over positions: one image, times as many as there are."""
+    shape = SHAPES[1]
+    found = fastest({"gemm": forward_and_back(*layer(shape))}, 3)["gemm"]
+    direct, x, dy = layer(shape, "direct")
+    started = time.process_time()
+    forward_and_back(direct, x[:1], dy[:1])()
+    ratio = (time.process_time() - started) * len(x) / found
+    print(f"the loop over positions takes {ratio:.0f} x as long on {shape} (from one of {len(x)} images; bar "
+          f"{LOOP_BAR}){' SHORT' * (ratio < LOOP_BAR)}")  # fmt: skip
+    return ratio >= LOOP_BAR
+
+
+def step(repeats: int) -> bool:
+    """A training step of the MNIST net: forward, loss, back, SGD with momentum."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((STEP_BATCH, 1, 28, 28)).astype(np.float32)
+    y = random.integers(0, 10, STEP_BATCH)
+    learner = mts.Learner(mts.mnist_net(), mts.softmax_cross_entropy, mts.SGD(0.01, 0.9))
+    module = mts.to_torch(mts.mnist_net().train())
+    optimiser = torch.optim.SGD(module.parameters(), 0.01, 0.9)
+
+    def theirs() -> None:
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+        optimiser.step()
+
+    found = fastest({"ours": lambda: learner.step(x, y), "torch": theirs}, 3 * repeats)
+    ratio = found["ours"] / found["torch"]
+    ours, torchs = (1e3 * found[name] for name in ("ours", "torch"))
+    print(f"a step of the MNIST net, batch {STEP_BATCH}: {ours:.0f} ms, torch {torchs:.0f} ms, {ratio:.2f} x (bar "
+          f"{STEP_BAR}){' SHORT' * (ratio > STEP_BAR)}")  # fmt: skip
+    return ratio <= STEP_BAR
+
+
+def main() -> None:
+    """Measure, print, and exit with 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=6)
+    repeats = parser.parse_args().repeats
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        kernels = {each.get("architecture", "?") for each in threadpool_info() if each["user_api"] == "blas"}
+        square = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
+        rate = 2 * 1024**3 / fastest({"gemm": lambda: square @ square}, 4 * repeats)["gemm"]
+        print(f"NumPy's matrix product: {rate / 1e9:.0f} GFLOPS, kernel {', '.join(sorted(kernels))}")
+        good = [convolutions(repeats, rate), memory(), loop(), step(repeats)]
+    raise SystemExit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()
