@@ -58,8 +58,8 @@ def test_an_unknown_scheme_is_refused_with_those_there_are(type_):
     code, _, err = type_("sites", "torchvison:resnet18")
     assert code == 2
     assert (
-        "Model scheme 'torchvison' does not exist. There are: torchvision, timm, zoo, file, scratch. Did you mean 'torchvision'?"
-        in err
+        "Model scheme 'torchvison' does not exist. There are: torchvision, timm, zoo, file, scratch. Did you mean "
+        "'torchvision'?" in err
     )
 
 
