@@ -41,7 +41,12 @@ class Call(NamedTuple):
 
 
 class Listener:
-    """Told of every call; what it returns from `after` goes on in place of the call's output."""
+    """Told of every call; what it returns from `after` goes on in place of the call's output.
+
+    While it is told, `calling` holds the module or function that is called, and its arguments by place and by name.
+    """
+
+    calling: tuple[Any, tuple[Any, ...], dict[str, Any]] = (None, (), {})
 
     def before(self, call: Call, arguments: tuple[Any, ...]) -> None:
         """Called with the arguments, before the operation may overwrite them."""
@@ -131,10 +136,11 @@ class Following(TorchFunctionMode):
             self._quiet = None
 
     def _hook_leaf(self, module: nn.Module, call: Call) -> None:
-        def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def enter(called: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             arguments = (*args, *kwargs.values())
             self._arguments.append(arguments)
             if len(self._arguments) == 1:
+                self.listener.calling = called, args, kwargs
                 # neither what the listener does nor what goes on inside a leaf is a call: torch need not ask
                 self._quiet = torch._C.DisableTorchFunction()
                 self._quiet.__enter__()
@@ -173,6 +179,7 @@ class Following(TorchFunctionMode):
             return func(*args, **kwargs)
         call = Call(self._containers[-1], function_name(func), False)
         self._arguments.append(arguments)  # what the listener itself does is no call
+        self.listener.calling = func, args, kwargs
         try:
             self.listener.before(call, arguments)
             output = func(*args, **kwargs)
