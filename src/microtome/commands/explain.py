@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WAYS = ("--maps SITE", "--unit UNIT")  # what can be asked for; one is needed
 BACK = ("deconvnet", "guided", "gradient")  # methods that lead a unit back to the pixels
-METHODS = (*BACK, "gradcam", "occlusion")
+METHODS = (*BACK, "gradcam", "occlusion", "dissect")
 # Options that only some methods take.
 TAKEN_BY = {
     "--at": (*BACK, "occlusion"), "--site": ("gradcam",), "--size": ("occlusion",), "--stride": ("occlusion",),
@@ -90,6 +90,10 @@ def _explain_unit(
             opened, image, unit, at=at or "strongest", size=chosen.get("--size"), stride=chosen.get("--stride"),
             fill=chosen.get("--fill", "mean"), progress=progress,
         )  # fmt: skip
+    elif method == "dissect":
+        from ..dissection_sheet import dissect
+
+        found = dissect(opened, image, unit)
     else:
         found = _led_back(opened, image, unit, method, at)
     words = re.sub(r"[^\w.]+", "-", f"{method}-{unit}-{_stem(image)}")

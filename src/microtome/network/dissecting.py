@@ -15,6 +15,8 @@ from .linear_layers import LinearLayer, linear_layers
 from .model import Model
 
 LEVELS = 8  # of each colour, to find the commonest
+PASSED_ON = 0.5  # correlation with the input, from which a row passes it on
+UNCHANGED = 0.05  # of what is above 0: less is ignored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,7 @@ def row_words(dissection: Dissection, labels: Sequence[str], kernels: Sequence[s
         rho, _, _ = passes_on(dissection.x[:, row], dissection.a[:, row], reach)
         words = f"{kernel} of [{name}]" if kernel else "unclear"
         if abs(rho) >= PASSED_ON:
-            words = name if rho > 0 else f"neg({name})"
+            words = name if rho > 0 else negated(name)
         share = dissection.shares.covariance[row]
         if np.isnan(share) or abs(share) < even:
             words = "ignore" if dissection.without(row) < UNCHANGED else f"weak({words})"
@@ -167,4 +169,6 @@ def row_words(dissection: Dissection, labels: Sequence[str], kernels: Sequence[s
     return found
 
 
-PASSED_ON, UNCHANGED = 0.5, 0.05
+def negated(words: str) -> str:
+    """The opposite: `neg(...)`, or without it."""
+    return words[4:-1] if words.startswith("neg(") and words.endswith(")") else f"neg({words})"

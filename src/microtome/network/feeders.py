@@ -1,0 +1,61 @@
+"""Which units stand behind each input channel of a layer: who feeds whom."""
+
+from functools import cache
+
+from .linear_layers import LinearLayer
+from .model import Model
+from .sites import Site, Sites
+
+Unit = tuple[str, int]
+Sources = tuple[tuple[Unit, ...], ...]  # of each channel
+
+JOINING = frozenset(("cat", "concat", "concatenate"))
+ADDING = frozenset(("add", "sub", "add_", "iadd"))
+
+
+def feeders(model: Model, layer: LinearLayer) -> Sources:
+    """The units behind each input channel of a layer, as its input map has them; () where that cannot be told.
+
+    Followed are operations that keep channels apart, concatenations, and sums, behind which a channel has several.
+    """
+    sites = model.sites
+    channels = layer.shape[0]
+    given = sites[layer.layer].inputs
+    found = sources(sites, given[0]) if given else ()
+    if len(found) != channels and given:  # a flattened map: its channels are those before
+        name = given[0]
+        while name in sites and len(sites[name].shape) != 3 and sites[name].inputs:
+            name = sites[name].inputs[0]
+        found = sources(sites, name) if name in sites else ()
+    return found if len(found) == channels else ((),) * channels
+
+
+def sources(sites: Sites, name: str) -> Sources:
+    """The units behind each channel of a site's output; empty if that cannot be told."""
+
+    @cache
+    def behind(name: str) -> Sources:
+        site = sites[name]
+        if site.units:
+            return tuple(((name, unit),) for unit in range(site.units))
+        if not site.inputs:
+            return ()
+        parts = [behind(each) for each in site.inputs]
+        if site.operation in JOINING:
+            joined = tuple(one for part in parts for one in part)
+            return joined if len(joined) == site.channels else ()
+        if site.operation in ADDING and len(parts) > 1:
+            same = all(len(part) == site.channels for part in parts)
+            return tuple(sum(each, ()) for each in zip(*parts, strict=True)) if same else ()
+        return parts[0] if len(parts) == 1 and _keeps(sites[site.inputs[0]], site) else ()
+
+    return behind(name)
+
+
+def _keeps(before: Site, after: Site) -> bool:
+    """Whether an operation with one input leaves its channels where they are."""
+    return (
+        before.channels == after.channels
+        and before.channel_axis == after.channel_axis
+        and (len(before.shape) == len(after.shape) or not after.extent)
+    )
