@@ -76,3 +76,13 @@ def test_no_public_name_is_hidden_by_a_module_of_the_same_name() -> None:
     import microtome
 
     assert not set(microtome.__all__) & NAMES
+
+
+def test_the_network_from_scratch_stands_beside_the_floors() -> None:
+    """It is the oracle for the torch code, so it shares nothing with it but how errors are worded."""
+    used = {part(found.of) for source, found in EVERY if part(source.name) == "scratch"}
+    assert used == {"scratch", "errors"}
+    users = {source.name for source, found in EVERY if part(found.of) == "scratch" and part(source.name) != "scratch"}
+    assert {name for name in users if not name.startswith("workflows.reproduce")} == {
+        "network.from_scratch", "workflows.train_scratch",
+    }  # fmt: skip

@@ -102,5 +102,28 @@ def test_what_does_not_fit_is_said_with_its_name_and_shapes() -> None:
         mts.Net([mts.ReLU("a")]).layer("b")
     with pytest.raises(UsageError, match="Answers have shape"):
         mts.mean_squared_error(np.zeros(2), np.zeros(3))
+    with pytest.raises(UsageError, match=r"Filters \(2, 2\) were given for an image \(1, 3, 3\)"):
+        mts.unroll(np.ones((2, 2)), (1, 3, 3))
+    with pytest.raises(UsageError, match="the same channels"):
+        mts.unroll(np.ones((1, 2, 2, 2)), (1, 3, 3))
+    with pytest.raises(UsageError, match="A window of 4 does not fit"):
+        mts.unroll(np.ones((1, 1, 4, 2)), (1, 3, 3))
+    with pytest.raises(UsageError, match="x is of type int"):
+        mts.numeric_gradient(lambda x: float(x.sum()), np.array([1, 2, 3]))
     with pytest.raises(UsageError, match="not contiguous"):
         mts.numeric_gradient(lambda x: float(x.sum()), np.zeros((4, 4))[:, :3])
+
+
+def test_a_layer_that_was_trained_in_a_network_is_as_right_as_before() -> None:
+    net = mts.Net([mts.Conv2D("c", (1, 5, 5), 2, 3, 3), mts.Flatten("f"), mts.Linear("l", 18, 3)])
+    learner = mts.Learner(net, mts.softmax_cross_entropy, mts.SGD(0.1))
+    learner.fit(np.ones((3, 1, 5, 5), np.float32), np.arange(3))
+    assert mts.check_layer(net["c"]).passed
+
+
+def test_answers_in_whole_numbers_have_a_gradient_too() -> None:
+    loss, gradient = mts.mean_squared_error(np.array([[1, 2], [3, 4]]), np.zeros((2, 2), int))
+    assert loss == 7.5
+    np.testing.assert_array_equal(gradient, [[0.5, 1], [1.5, 2]])
+    single = np.ones((2, 2), np.float32)
+    assert mts.mean_squared_error(single, 0 * single)[1].dtype == np.float32

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from ..errors import UsageError
+from .core import pair, windows
+
 Pair = tuple[int, int]
 
 
@@ -27,9 +30,12 @@ def unroll(w: np.ndarray, in_shape: tuple[int, int, int], stride: int | Pair = 1
     """W*: what a convolution does to one image, written in one row.
 
     Shapes: w (K, C, h, w), in_shape (C, H, W) -> (K H' W', C H W), sparse. What the padding would add is left out.
+    Raises: UsageError if the filters do not fit the image.
     """
-    from .core import pair
-
+    if w.ndim != 4 or len(in_shape) != 3 or w.shape[1] != in_shape[0]:
+        raise UsageError(f"Filters {w.shape} were given for an image {tuple(in_shape)}",
+                         "Filters are (filters, channels, rows, columns), the image (channels, rows, columns)",
+                         "Give both the same channels; one grey filter f is f[None, None]")  # fmt: skip
     (down, right), (above, before) = pair(stride), pair(padding)
     channels, height, width = in_shape
     padded = (channels, height + 2 * above, width + 2 * before)
@@ -37,7 +43,8 @@ def unroll(w: np.ndarray, in_shape: tuple[int, int, int], stride: int | Pair = 1
     c, y, x = np.unravel_index(column, padded)
     inside = (y >= above) & (y < above + height) & (x >= before) & (x < before + width)
     column = np.ravel_multi_index((c[inside], y[inside] - above, x[inside] - before), in_shape)
-    outputs = w.shape[0] * ((padded[1] - w.shape[2]) // down + 1) * ((padded[2] - w.shape[3]) // right + 1)
+    rows = windows(height, w.shape[2], down, above, "unroll")
+    outputs = w.shape[0] * rows * windows(width, w.shape[3], right, before, "unroll")
     return csr_array((w.ravel()[number[inside]], (row[inside], column)), shape=(outputs, int(np.prod(in_shape))))
 
 

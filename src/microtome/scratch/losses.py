@@ -32,7 +32,7 @@ def mean_squared_error(
                          "They are compared one by one", "Give both the same shape")  # fmt: skip
     difference = predicted - truth
     factor = {"mean": 1 / max(1, predicted.size), "sum": 1.0, "half_sum": 0.5}[reduction]
-    return factor * float(np.square(difference, dtype=np.float64).sum()), difference * predicted.dtype.type(2 * factor)
+    return factor * float(np.square(difference, dtype=np.float64).sum()), difference * (2 * factor)
 
 
 def one_hot(labels: np.ndarray, classes: int, dtype: np.dtype[np.floating] | type = np.float32) -> np.ndarray:

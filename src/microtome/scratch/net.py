@@ -65,8 +65,9 @@ class Net:
         `watch` is called with name, the gradient by the layer's input, "gradient" and layer after each.
         """
         for place, layer in reversed(list(enumerate(self.layers))):
-            layer.input_gradient = input_gradient or place > 0
+            layer.input_gradient, before = input_gradient or place > 0, layer.input_gradient
             dy = layer.backward(dy)
+            layer.input_gradient = before
             if watch is not None:
                 watch(layer.name, dy, "gradient", layer)
         return dy

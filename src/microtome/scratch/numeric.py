@@ -25,6 +25,9 @@ def numeric_gradient(
     The two-sided form is exact for parabolas, and wrong by the order of step squared else. `function` may look at x in
     place: entries are changed and put back. Shapes: -> as x, float64.
     """
+    if not np.issubdtype(x.dtype, np.floating):
+        raise UsageError(f"x is of type {x.dtype}", "Its entries are changed a little, which takes floating point",
+                         "Give x.astype(float)")  # fmt: skip
     out, flat = np.zeros(x.shape), x.reshape(-1)
     if not np.shares_memory(flat, x):
         raise UsageError("x is not contiguous", "Its entries are changed in place", "Give np.ascontiguousarray(x)")
