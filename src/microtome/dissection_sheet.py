@@ -14,6 +14,7 @@ from .images import Images
 from .network.dissecting import Dissection, layer_of, row_words
 from .network.dissecting import dissect as taken_apart
 from .network.feeders import feeders
+from .network.filters_on_pictures import filters_on_pictures, small
 from .network.open import Model, open_model
 from .picture import Given, open_picture
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 12  # rows of the figure; those that tell less are one row together
-LARGEST = 11  # pixels of a filter's side that is still labelled
 
 HOW_TO_READ = ("x is what a channel gives, w the filter on it, a what that adds, c the sum so far; orange above 0, "
                "blue below, each column in one scale. Percent: covariance of a with the sum of all, over its "
@@ -128,7 +128,9 @@ def dissect(
         known[layer] = first_labels(opened, layer)
     said = tuple(" + ".join(filter(None, (_label(known, each) for each in units))) for units in mine)
     names = tuple(" + ".join(f"{name}:{number}" for name, number in units) for units in mine)
-    kernels = [label.words for label in label_kernels(found.w)] if _small(found.w) else [""] * len(found.index)
+    kernels = (
+        [label.words for label in label_kernels(found.w)] if small(*found.w.shape[1:]) else [""] * len(found.index)
+    )
     words = row_words(found, [label or name for label, name in zip(said, names, strict=True)], kernels)
     return DissectionSheet(
         model=opened.name, picture=picture.name, pixels=picture.pixels, dissection=found, feeding=names, labels=said,
@@ -137,42 +139,16 @@ def dissect(
 
 
 def first_labels(model: Model, layer: str) -> tuple[str, ...]:
-    """The words of filters that look at the picture itself; "" for every unit of other layers.
-
-    Filters of colour pictures are labelled by the mixture of colours that holds most of them.
-    """
-    site = model.sites[layer]
-    taken = layer_of(model, layer)
-    weight = taken.weight.double().numpy()
-    first = not any(model.sites[name].units for name in _before(model, layer))
-    if not first or taken.groups > 1 or not _small(weight[:, 0]):
-        return ("",) * site.units
-    mixed = []
-    for each in weight:
-        colours, strengths, maps = np.linalg.svd(each.reshape(len(each), -1), full_matrices=False)
-        sign = np.sign(colours[:, 0].sum()) or 1.0
-        mixed.append((sign * strengths[0] * maps[0]).reshape(each.shape[1:]))
-    return tuple(label.words for label in label_kernels(np.stack(mixed)))
-
-
-def _before(model: Model, layer: str) -> set[str]:
-    found, waiting = set[str](), list(model.sites[layer].inputs)
-    while waiting:
-        name = waiting.pop()
-        if name in model.sites and name not in found:
-            found.add(name)
-            waiting += model.sites[name].inputs
-    return found
+    """The words of filters that look at the picture itself; "" for every unit of other layers."""
+    kernels = filters_on_pictures(model).get(layer)
+    if kernels is None:
+        return ("",) * model.sites[layer].units
+    return tuple(label.words for label in label_kernels(kernels))
 
 
 def _label(known: Mapping[str, Sequence[str]], unit: tuple[str, int]) -> str:
     words = known.get(unit[0], ())
     return words[unit[1]] if unit[1] < len(words) else ""
-
-
-def _small(kernels: np.ndarray) -> bool:
-    height, width = kernels.shape[-2:]
-    return height == width and 2 <= height <= LARGEST
 
 
 def _known(value: float) -> float | None:

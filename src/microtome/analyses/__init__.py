@@ -16,13 +16,14 @@ from .decisions import Decisions
 from .deconvnet import Deconvnet
 from .faithfulness import Faithfulness
 from .filters import Filters
+from .labels import Labels
 from .maps import Maps
 from .preferences import Preferences
 from .specificity import Specificity
 from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
-    Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Maps, Specificity, Faithfulness,
+    Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 

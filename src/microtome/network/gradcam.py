@@ -5,7 +5,7 @@ and functional operations are all the same.
 Reference: Selvaraju et al., Grad-CAM (ICCV 2017), equations 1 and 2.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.functional import interpolate
 
-from ..errors import CallOrderChanged, NotApplicable, UnknownName, UsageError
+from ..errors import NotApplicable, UnknownName, UsageError
 from .addresses import Address
-from .calls import Call, Following, Listener, first_tensor
+from .calls import Following, first_tensor
+from .catching import Catch
 from .classes import logits_address
 from .inputs import like_parameters, smooth_images
 from .model import Model
@@ -63,7 +64,7 @@ def grad_cam(model: Model, images: Tensor, targets: Sequence[int] | None = None,
     _check_positions(where)
     place = Address(where.name)
     with untouched(model.module) as module, torch.enable_grad():
-        listener = _Catch(list(model.sites.values()), (place, row))
+        listener = Catch(list(model.sites.values()), (place, row))
         with Following(module, listener):
             module(like_parameters(images, module).detach().clone().requires_grad_().clone())
         listener.finish()
@@ -89,7 +90,7 @@ def default_site(model: Model) -> str:
 
     Raises: NotApplicable if there is none.
     """
-    listener = _Catch(list(model.sites.values()), [Address(site.name) for site in model.sites.values()], copy=False)
+    listener = Catch(list(model.sites.values()), [Address(site.name) for site in model.sites.values()], copy=False)
     with untouched(model.module) as module, torch.enable_grad(), Following(module, listener):
         image = like_parameters(smooth_images(model.preprocessing.shape), module).clone().requires_grad_()
         output = first_tensor(module(image.clone()))
@@ -111,48 +112,6 @@ def default_site(model: Model) -> str:
         f"{model.name} has no site with positions through which all of its output flows",
         "Grad-CAM reads one site, such as the last convolution", "Name a site yourself, or use occlusion",
     )  # fmt: skip
-
-
-class _Catch(Listener):
-    """Keeps tensors and their places in the graph, before anything can overwrite them.
-
-    What is found: by address a copy (or the tensor's own beginning, an empty one) and the edge, None outside the graph.
-    """
-
-    def __init__(self, sites: list[Site], wanted: Collection[Address], copy: bool = True) -> None:
-        self.sites, self.wanted, self.copy, self.position = sites, frozenset(wanted), copy, 0
-        self.found: dict[Address, tuple[Tensor, GradientEdge | None]] = {}
-
-    def before(self, call: Call, arguments: tuple[Any, ...]) -> None:
-        if self.position < len(self.sites) and self.sites[self.position].call == call:
-            self._keep(Address(self.sites[self.position].name, inputs=True), first_tensor(arguments))
-
-    def after(self, call: Call, arguments: tuple[Any, ...], output: Any) -> Any:
-        tensor = first_tensor(output)
-        if tensor is None:
-            return output
-        if self.position >= len(self.sites) or self.sites[self.position].call != call:
-            raise self._changed(repr(call.base))
-        self._keep(Address(self.sites[self.position].name), tensor)
-        self.position += 1
-        return output
-
-    def finish(self) -> None:
-        """The forward pass has ended by itself; it must have come by every site."""
-        if self.position < len(self.sites):
-            raise self._changed("the end")
-
-    def _changed(self, what: str) -> CallOrderChanged:
-        expected = repr(self.sites[self.position].name) if self.position < len(self.sites) else "the end"
-        return CallOrderChanged(
-            f"Call {self.position} of the network was {what}", f"When its sites were found it was {expected}",
-            "Look at control flow that depends on the values of a picture",
-        )  # fmt: skip
-
-    def _keep(self, address: Address, tensor: Tensor | None) -> None:
-        if address in self.wanted and tensor is not None:
-            edge = get_gradient_edge(tensor) if tensor.requires_grad else None
-            self.found[address] = (tensor.detach().clone() if self.copy else torch.empty(0)), edge
 
 
 def _reaches(start: GradientEdge, image: Tensor, without: GradientEdge | None) -> bool:

@@ -1,0 +1,50 @@
+"""Filters that look at the picture itself, one pattern each."""
+
+import numpy as np
+
+from ..errors import NotApplicable
+from .linear_layers import linear_layers
+from .model import Model
+
+LARGEST = 11  # pixels of a filter's side
+
+
+def filters_on_pictures(model: Model) -> dict[str, np.ndarray]:
+    """The square filters of all layers with no other layer before them, by layer: (U, K, K), K from 2 to 11.
+
+    A filter on colours is the mixture of them that holds most of its energy, with the sign that makes their sum
+    positive.
+    """
+    try:
+        layers = linear_layers(model)
+    except NotApplicable:
+        return {}
+    found = {}
+    for name, layer in layers.items():
+        height, width = layer.weight.shape[2:]
+        if layer.groups == 1 and small(height, width) and not _layers_before(model, name):
+            weight = layer.weight.double().cpu().numpy()
+            found[name] = np.stack([_main_mixture(each) for each in weight])
+    return found
+
+
+def small(height: int, width: int) -> bool:
+    """Whether filters of this size can be put into words."""
+    return height == width and 2 <= height <= LARGEST
+
+
+def _main_mixture(kernel: np.ndarray) -> np.ndarray:
+    """Shapes: (C, K, K) -> (K, K)."""
+    colours, strengths, maps = np.linalg.svd(kernel.reshape(len(kernel), -1), full_matrices=False)
+    sign = np.sign(colours[:, 0].sum()) or 1.0
+    return np.asarray((sign * strengths[0] * maps[0]).reshape(kernel.shape[1:]))
+
+
+def _layers_before(model: Model, name: str) -> bool:
+    seen, waiting = set[str](), list(model.sites[name].inputs)
+    while waiting:
+        each = waiting.pop()
+        if each in model.sites and each not in seen:
+            seen.add(each)
+            waiting += model.sites[each].inputs
+    return any(model.sites[each].units for each in seen)
