@@ -15,8 +15,8 @@ from .inputs import like_parameters
 from .model import Model
 from .untouched import untouched
 
+OFFSETS = np.arange(-3.0, 3.25, 0.5)  # of lines from the middle, in widths of a line
 BATCH = 8  # stimuli at a time: all wanted maps of them are held
-REACH, STEP = 3.0, 0.5  # how far lines lie from the middle, and from each other, in widths of a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def line_tuning(model: Model, where: Mapping[str, str]) -> dict[str, LineTuning]
     Every address has maps of more than one place. The model stays as it is.
     """
     size, width = model.preprocessing.size, max(2.0, LINE * min(model.preprocessing.size))
-    offsets = width * np.arange(-REACH, REACH + STEP / 2, STEP)
+    offsets = width * OFFSETS
     stimuli = _lines(size, offsets, width)
     found: dict[str, list[np.ndarray]] = {layer: [] for layer in where}
     addresses = {layer: model.sites.address(text) for layer, text in where.items()}
