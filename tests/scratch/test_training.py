@@ -194,3 +194,9 @@ def test_the_large_network_of_the_document_has_68_million_numbers_and_takes_a_st
     x = np.random.default_rng(0).random((1, 3, 224, 224), np.float32)
     learner = mts.Learner(net, mts.softmax_cross_entropy, mts.SGD(1e-3, 0.9))
     assert np.isfinite(learner.step(x, np.array([1])))
+
+
+def test_no_images_give_no_answers() -> None:
+    net = small().eval()
+    answer = net(np.zeros((0, 2, 9, 9)))
+    assert answer.shape == (0, 3) and net.backward(answer).shape == (0, 2, 9, 9)

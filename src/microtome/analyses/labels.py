@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting
+from ..analysis import Analysis, Jobs, Result, Steps, setting
 from ..cards import Card, Chart, Column, Finding, Table, Text, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
@@ -157,11 +157,6 @@ class Labels(Analysis):
         if not _places(specimen):
             raise NotApplicable(f"{specimen.model.name} has no layer with maps", "Lines are shown to units of maps",
                                 "Look at convolutions")  # fmt: skip
-
-    def limits(self, specimen: Specimen) -> Sequence[Limit]:
-        left_out = [layer.name for layer in specimen.layers if layer.name not in _places(specimen)]
-        return [Limit(f"{len(left_out)} layers without maps are left out: {left_out[0]}, ...",
-                      "Dissect their units")] if left_out else []  # fmt: skip
 
 
 def _places(specimen: Specimen) -> dict[str, str]:

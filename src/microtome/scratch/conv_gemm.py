@@ -28,7 +28,7 @@ class _Strips:
         lines = max(1, min(self.rows, max(STRIP // (self.deep * self.columns), -(-NARROWEST // self.columns))))
         self.lines = -(-self.rows // -(-self.rows // lines))  # strips of an image are about equally high
         whole = self.lines == self.rows
-        self.together = min(self.images, max(1, STRIP // (self.deep * self.rows * self.columns))) if whole else 1
+        self.together = max(1, min(self.images, STRIP // (self.deep * self.rows * self.columns))) if whole else 1
         self.buffer = self.empty()
 
     def empty(self) -> np.ndarray:

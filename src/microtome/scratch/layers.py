@@ -59,7 +59,7 @@ class Flatten(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self.shape = x.shape
-        return x.reshape(len(x), -1)
+        return x.reshape(len(x), int(np.prod(x.shape[1:])))
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         return dy.reshape(self.shape)
