@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from ...figures import short
 from .concentration import FIELD, MAP, UNIT
 from .dependence import FILLS
@@ -56,21 +58,23 @@ def as_numbers(claims: Sequence[Claim]) -> list[dict[str, str]]:
 
 def percent(of: Numbers) -> str:
     """A share with its interval: 62% [55, 68]."""
-    return f"{of['mean']:.0%}{_between(of, 100, '.0f')}"
+    return _told(of, f"{of['mean']:.0%}", 100, ".0f")
 
 
 def points(of: Numbers) -> str:
     """A difference of shares in points: +13 [+9, +18]."""
-    return f"{100 * of['mean']:+.0f}{_between(of, 100, '+.0f')}"
+    return _told(of, f"{100 * of['mean']:+.0f}", 100, "+.0f")
 
 
 def number(of: Numbers, sign: str = "+") -> str:
     """Any number with its interval."""
-    return f"{of['mean']:{sign}.2f}{_between(of, 1, f'{sign}.2f')}"
+    return _told(of, f"{of['mean']:{sign}.2f}", 1, f"{sign}.2f")
 
 
-def _between(of: Numbers, scale: float, form: str) -> str:
-    return "" if of["low"] != of["low"] else f" [{scale * of['low']:{form}}, {scale * of['high']:{form}}]"
+def _told(of: Numbers, mean: str, scale: float, form: str) -> str:
+    if np.isnan(of["mean"]):
+        return "unknown"
+    return mean if np.isnan(of["low"]) else f"{mean} [{scale * of['low']:{form}}, {scale * of['high']:{form}}]"
 
 
 def _accuracy(of: Numbers) -> Claim:

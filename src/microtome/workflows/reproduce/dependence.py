@@ -23,6 +23,8 @@ def margins(net: mts.Net, x: np.ndarray, batch_size: int = 128) -> np.ndarray:
 
 def maps_of(net: mts.Net, images: np.ndarray) -> dict[str, np.ndarray]:
     """How strong the reconstructions of the deepest layer are. Shapes: -> by kind (N, H, W)."""
+    if not len(images):
+        return {kind: np.zeros((0, *images.shape[2:])) for kind in (UNIT, MAP)}
     ((_, units, maps, _),) = reconstructions(net, images, rectified(net)[-1:])
     return {UNIT: strength(units[0]), MAP: strength(maps)}
 
