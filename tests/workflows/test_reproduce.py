@@ -28,7 +28,7 @@ from microtome.workflows.reproduce.concentration import (
     shuffled,
     unit_seed,
 )  # fmt: skip
-from microtome.workflows.reproduce.data import CAT, read_cats, scaled, squeezed
+from microtome.workflows.reproduce.data import CAT, Part, read_cats, scaled, squeezed
 from microtome.workflows.reproduce.dependence import falls, random_name
 from microtome.workflows.reproduce.equality import layers_apart, reconstructions_apart
 from microtome.workflows.reproduce.larger import STAGES, matching, put_together
@@ -130,9 +130,18 @@ def test_rounding_alone_parts_two_trainings(cats) -> None:
 def test_layers_and_reconstructions_are_those_of_torch(cats) -> None:
     net = initial_net(TINY)
     found = layers_apart(net, cats.train)
+    assert found["moved"] == 0 < found["gradients"]
     assert max(found[name] for name in ("outputs", "input_gradients", "parameter_gradients")) < 1e-12
     back = reconstructions_apart(net, shuffled(net), cats.validation)
     assert max(back["same_weights_apart"]) < 1e-12 and min(back["twins_cosines"]) < 0.9
+
+
+def test_where_an_image_is_flat_rounding_chooses_a_place_and_noise_takes_its_choice_away() -> None:
+    wide = initial_net(Settings(side=16, widths=(8, 8, 8, 8), hidden=(4, 4)))
+    flat = Part(images=np.full((4, 3, 16, 16), 77, np.uint8), labels=np.array([0, 1, 0, 1]), files=())
+    tied, apart = layers_apart(wide, flat), layers_apart(wide, flat, 1e-2)
+    assert max(tied["outputs"], tied["parameter_gradients"], apart["input_gradients"]) < 1e-12
+    assert apart["moved"] == 0
 
 
 def test_a_seed_is_led_back_as_by_the_deconvnet(cats) -> None:

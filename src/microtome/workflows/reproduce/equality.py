@@ -17,13 +17,21 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max()) / largest if largest else float(np.abs(ours).max())
 
 
-def layers_apart(net: mts.Net, part: Part) -> dict[str, float]:
+ROUNDING = 1e-10  # of the largest number
+NOISE = 1e-4  # of pixels in 0..1: places of a pool's window that are exactly alike become different
+
+
+def layers_apart(net: mts.Net, part: Part, noise: float = 0.0, seed: int = 0) -> dict[str, float]:
     """The largest relative differences, over all layers, of outputs, of the gradients by inputs and by parameters, in
-    float64 on one batch.
+    float64 on one batch, with noise of this deviation on its pixels.
+
+    `moved` is how many gradients by inputs differ. In flat parts of a photograph places of a pool's window are equal up
+    to rounding: which of them gets the gradient is then the rounding's choice, and parameters get the same.
     """
     net = copied(net).astype(np.float64).eval()
     module = mts.to_torch(net)
     x, recorder = scaled(part.images, np.float64), mts.Recorder()
+    x += noise * np.random.default_rng(seed).standard_normal(x.shape)
     logits = net.forward(x, watch=recorder)
     _, gradient = mts.softmax_cross_entropy(logits, part.labels)
     net.backward(gradient, recorder)
@@ -46,7 +54,13 @@ def layers_apart(net: mts.Net, part: Part) -> dict[str, float]:
         learnt.append(relative(parameter.gradient, turned))
     return {"outputs": max(relative(recorder.data[name], outputs[name]) for name in names),
             "input_gradients": max(relative(recorder.gradient[name], inputs[name]) for name in names),
-            "parameter_gradients": max(learnt), "images": float(len(part)), "layers": float(len(names))}  # fmt: skip
+            "parameter_gradients": max(learnt), "images": float(len(part)),
+            "moved": float(sum(_moved(recorder.gradient[name], inputs[name]) for name in names)),
+            "gradients": float(sum(inputs[name].size for name in names)), "layers": float(len(names))}  # fmt: skip
+
+
+def _moved(ours: np.ndarray, theirs: np.ndarray) -> int:
+    return int((np.abs(ours - theirs) > ROUNDING * np.abs(theirs).max()).sum())
 
 
 def _gradient(tensor: torch.Tensor) -> np.ndarray:

@@ -21,7 +21,7 @@ from .concentration import (
 )  # fmt: skip
 from .data import CAT, OTHER, Cats
 from .dependence import FILLS, MIDDLE, SHARE, falls, maps_of, random_name
-from .equality import layers_apart, reconstructions_apart
+from .equality import NOISE, layers_apart, reconstructions_apart
 from .larger import Larger, look_at_larger, matching
 from .training import Settings, Trained, accuracy, answers, disturbed_run, initial_net, short_run
 from .verdicts import mean_of, share_of
@@ -101,7 +101,8 @@ def _twins(cats: Cats, trained: Trained, settings: Settings) -> dict[str, Any]:
         "short": {kind.__name__: short_run(cats, settings, STEPS, kind) for kind in (np.float32, np.float64)},
         "disturbed": disturbed_run(cats, settings, STEPS),
         "agreement": share_of(int((ours == theirs).sum()), len(ours)),
-        "layers": layers_apart(trained.net, batch),
+        "layers": layers_apart(trained.net, batch, NOISE, settings.seed),
+        "layers_tied": layers_apart(trained.net, batch),
         "same_weights_apart": max(back["same_weights_apart"], default=float("nan")),
         "cosine": mean_of(np.array(back["twins_cosines"])), "compared": len(some),
     }  # fmt: skip

@@ -90,8 +90,8 @@ def _settings(numbers: dict[str, Any]) -> list[str]:
         f"{of['side']} x {of['side']} pixels instead of 224 x 224 and {numbers['parameters']:,} numbers",
         f"instead of 68 million (time: {seconds / 60:.0f} minutes for both trainings), {of['epochs']} epochs (the "
         f"document does not say), a learning rate of {of['lr']:g} instead",
-        f"of 0.001, and {initial}. Learning rate and epochs were found in short trials on training images alone;",
-        "nothing was chosen on the validation images.",
+        f"of 0.001, and {initial}. The default learning rate and epochs were found in short trials by",
+        "the loss on training images; the number of epochs is fixed, and nothing is chosen on the validation images.",
     ]  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _draw(out: Path, cats: Cats, trained: Trained, measured: Measured, settings:
     names = rectified(trained.net)
     chosen = [names[place] for place in columns_of(len(names), COLUMNS)]
     shares = measured.focus["trained"].shares
-    small = [Column(title=layer, maps=maps, shares=shares[layer][MAP])
+    small = [Column(title=f"small network\n{layer}", maps=maps, shares=shares[layer][MAP])
              for layer, _, maps, _ in reconstructions(trained.net, images, chosen)]  # fmt: skip
     large = []
     if measured.larger is not None:

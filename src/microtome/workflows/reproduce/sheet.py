@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = 160  # of a picture's palette, which keeps it small
+COLOURS = 96  # of a picture's palette, which keeps it small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def draw_sheet(small: Sequence[Column], large: Sequence[Column], photographs: np
 def write_png(figure: "Figure", path: Path) -> None:
     """A figure as a small PNG."""
     stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
+    figure.savefig(stream, format="png", dpi=100)
     small = BytesIO()
     Image.open(stream).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
     write_bytes(path, small.getvalue())
