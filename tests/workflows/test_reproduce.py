@@ -27,6 +27,7 @@ from microtome.workflows.reproduce.concentration import (
     rectified,
     shuffled,
     unit_seed,
+    with_depth,
 )  # fmt: skip
 from microtome.workflows.reproduce.data import CAT, Part, read_cats, scaled, squeezed
 from microtome.workflows.reproduce.dependence import falls, random_name
@@ -141,7 +142,7 @@ def test_where_an_image_is_flat_rounding_chooses_a_place_and_noise_takes_its_cho
     flat = Part(images=np.full((4, 3, 16, 16), 77, np.uint8), labels=np.array([0, 1, 0, 1]), files=())
     tied, apart = layers_apart(wide, flat), layers_apart(wide, flat, 1e-2)
     assert max(tied["outputs"], tied["parameter_gradients"], apart["input_gradients"]) < 1e-12
-    assert apart["moved"] == 0
+    assert apart["moved"] == 0 < tied["moved"]
 
 
 def test_a_seed_is_led_back_as_by_the_deconvnet(cats) -> None:
@@ -170,6 +171,13 @@ def test_a_unit_is_led_back_into_what_it_sees(cats) -> None:
             units[0], fields[layer].boxes(place, shapes[layer][2], (side, side)), strict=True
         ):
             assert np.abs(map_).sum() == pytest.approx(np.abs(map_[:, top:bottom, left:right]).sum())
+
+
+def test_what_grows_with_depth_correlates_with_it() -> None:
+    layers = ["a", "b", "c"]
+    values = {"a": np.array([1, 3, 2.0]), "b": np.array([2, 2, 2.0]), "c": np.array([5, 1, 2.0])}
+    np.testing.assert_allclose(with_depth(layers, values), [1, -1, np.nan])
+    assert np.isnan(with_depth(layers, values | {"b": np.full(3, np.nan)})).all()
 
 
 def test_shuffled_weights_are_the_same_numbers_elsewhere() -> None:

@@ -148,13 +148,16 @@ def _edges(of: Numbers) -> Claim:
 def _deeper(of: Numbers) -> Claim:
     own, beyond, shares = of["trend"]["trained"], of["trend_beyond"], of["shares"]["trained"]
     first, last = of["layers"][0], of["layers"][-1]
-    measured = (f"Change from the first to the last block of the share of energy in the strongest tenth, in points: "
-                f"whole map {points(own[MAP])} ({shares[MAP][first]['mean']:.0%} in the first layer, "
-                f"{shares[MAP][last]['mean']:.0%} in the deepest); strongest unit {points(own[UNIT])}, within its "
-                f"field {points(own[FIELD])}. Whole map beyond the controls: initial weights "
-                f"{points(beyond['initial'][MAP])}, shuffled {points(beyond['shuffled'][MAP])}; "
-                f"n {own[MAP]['n']}. A unit's field grows from {of['fields'][first]} to "
-                f"{of['fields'][last]} pixels, which alone spreads its energy")  # fmt: skip
+    ends, random = of["first_to_last"]["trained"], of["first_to_last"]["initial"]
+    measured = (f"Rank correlation over {len(of['layers'])} layers of depth and the share of energy in the strongest "
+                f"tenth: whole map {number(own[MAP])}, strongest unit {number(own[UNIT])}, within its field "
+                f"{number(own[FIELD])} (initial weights {number(of['trend']['initial'][FIELD])}). Whole map beyond the "
+                f"controls: initial weights {number(beyond['initial'][MAP])}, shuffled "
+                f"{number(beyond['shuffled'][MAP])}. Whole map from the first layer "
+                f"({shares[MAP][first]['mean']:.0%}) to the deepest ({shares[MAP][last]['mean']:.0%}), in points: "
+                f"{points(ends[MAP])}, with initial weights {points(random[MAP])}; n {own[MAP]['n']}. A unit's field "
+                f"grows from {of['fields'][first]} to {of['fields'][last]} pixels, which alone spreads its "
+                f"energy")  # fmt: skip
     return Claim(claim="Deeper layers concentrate on parts of the cat", measured=measured,
                  verdict=of_trend([own[MAP], own[UNIT]], [by[MAP] for by in beyond.values()]))  # fmt: skip
 

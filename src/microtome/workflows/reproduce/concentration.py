@@ -155,6 +155,17 @@ def later_minus_first(layers: Sequence[str], values: Mapping[str, np.ndarray]) -
     return difference
 
 
+def with_depth(layers: Sequence[str], values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rank correlation (Spearman) with the place of the layer, over all layers, by image; NaN if all are alike.
+
+    Shapes: values by layer (N,) -> (N,).
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.stack([values[layer] for layer in layers], 1), axis=1, nan_policy="propagate")
+    return np.array([_correlated(row, np.arange(1.0, len(layers) + 1)) for row in ranks])
+
+
 def _block(layer: str) -> str:
     return layer.partition("_")[0]
 

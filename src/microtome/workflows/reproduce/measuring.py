@@ -18,6 +18,7 @@ from .concentration import (
     later_minus_first,
     rectified,
     shuffled,
+    with_depth,
 )  # fmt: skip
 from .data import CAT, OTHER, Cats
 from .dependence import FILLS, MIDDLE, SHARE, falls, maps_of, random_name
@@ -109,10 +110,10 @@ def _twins(cats: Cats, trained: Trained, settings: Settings) -> dict[str, Any]:
 
 
 def _focus(focus: dict[str, Focus], layers: list[str]) -> dict[str, Any]:
-    """Shares layer by layer, and how they change from the first block to the last, beside the controls."""
+    """Shares layer by layer, and their rank correlation with depth, beside the controls."""
     shares = {name: {kind: {layer: of.shares[layer][kind] for layer in layers} for kind in KINDS}
               for name, of in focus.items()}  # fmt: skip
-    trends = {name: {kind: later_minus_first(layers, by[kind]) for kind in KINDS} for name, by in shares.items()}
+    trends = {name: {kind: with_depth(layers, by[kind]) for kind in KINDS} for name, by in shares.items()}
     edges = {name: later_minus_first(layers, of.edges) for name, of in focus.items()}
     first = {name: of.edges[layers[0]] for name, of in focus.items()}
     controls = NETS[1:]
@@ -123,6 +124,8 @@ def _focus(focus: dict[str, Focus], layers: list[str]) -> dict[str, Any]:
         "even": {layer: mean_of(focus["trained"].even[layer]) for layer in layers},
         "edges": {name: {layer: mean_of(of.edges[layer]) for layer in layers} for name, of in focus.items()},
         "trend": {name: {kind: mean_of(values) for kind, values in by.items()} for name, by in trends.items()},
+        "first_to_last": {name: {kind: mean_of(by[kind][layers[-1]] - by[kind][layers[0]]) for kind in KINDS}
+                          for name, by in shares.items()},
         "trend_beyond": {name: {kind: mean_of(trends["trained"][kind] - trends[name][kind]) for kind in KINDS}
                          for name in controls},
         "edges_lost": {name: mean_of(-values) for name, values in edges.items()},
