@@ -18,7 +18,7 @@ from .concentration import FIELD, MAP, SEVERAL, UNIT, reconstructions, rectified
 from .data import CAT, Cats, read_cats
 from .larger import CONVOLUTIONS, STAGES
 from .measuring import Measured, columns_of, measure
-from .sheet import Column, draw_curve, draw_sheet, write_png
+from .sheet import COLOURS, Column, draw_curve, draw_sheet, write_png
 from .training import OURS, Settings, Trained, train_twins
 
 COLUMNS, ROWS = 5, 4  # of the sheet: layers of each network, and cats
@@ -125,7 +125,7 @@ def _draw(out: Path, cats: Cats, trained: Trained, measured: Measured, settings:
         large = [Column(title=f"SqueezeNet\nconv {STAGES[site]} of {CONVOLUTIONS}", maps=of.maps[MAP][site],
                         shares=of.shares[MAP][site]) for site in of.sites]  # fmt: skip
     write_png(draw_sheet(small, large, images), out / "sheet.png")
-    write_png(draw_sheet(small, large), out / "reconstructions.png")
+    write_png(draw_sheet(small, large), out / "reconstructions.png", COLOURS)
 
 
 def _counts(cats: Cats) -> dict[str, int]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = 96  # of a picture's palette, which keeps it small
+COLOURS = 256  # of the palette of a picture for a page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,12 @@ def draw_sheet(small: Sequence[Column], large: Sequence[Column], photographs: np
     return figure
 
 
-def write_png(figure: "Figure", path: Path) -> None:
-    """A figure as a small PNG."""
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=100)
-    small = BytesIO()
-    Image.open(stream).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
+def write_png(figure: "Figure", path: Path, colours: int = 0) -> None:
+    """A figure as a PNG, with a palette of so many colours, which keeps it small; 0 for all there are."""
+    stream, small = BytesIO(), BytesIO()
+    figure.savefig(stream, format="png", dpi=90)
+    drawn = Image.open(stream).convert("RGB")
+    (drawn.quantize(colours) if colours else drawn).save(small, format="png", optimize=True)
     write_bytes(path, small.getvalue())
 
 
