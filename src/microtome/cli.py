@@ -11,13 +11,14 @@ from .commands.explain import explain
 from .commands.export import export
 from .commands.look import look, merge
 from .commands.report import report
+from .commands.reproduce import reproduce
 from .commands.sites import sites
 from .commands.train import train
 from .errors import MicrotomeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
-for command in (demo, sites, analyses, doctor, look, merge, report, explain, export, train):
+for command in (demo, sites, analyses, doctor, look, merge, report, explain, export, train, reproduce):
     app.command()(command)
 
 
