@@ -67,7 +67,7 @@ def forward(x: np.ndarray, w: np.ndarray, stride: Pair) -> np.ndarray:
     """Shapes: x (N, C, H, W), padded already; w (K, C, h, w) -> (N, K, H', W')."""
     flat = w.reshape(len(w), -1)
     if _pointwise(w, stride):
-        return np.matmul(flat, x.reshape(*x.shape[:2], -1)).reshape(len(x), len(w), *x.shape[2:])
+        return np.matmul(flat, x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])).reshape(len(x), len(w), *x.shape[2:])
     strips = _Strips(x, w.shape, stride)
     y = np.empty((len(x), len(w), strips.rows * strips.columns), x.dtype)
     for images, places, top, lines in strips:
@@ -83,9 +83,9 @@ def backward(
     By x there are two ways: add up the gradients by the windows, or convolve dy with the flipped filters. The first
     costs the adding, for each input channel; the second a convolution whose windows are those of dy.
     """
-    flat, flat_dy = w.reshape(len(w), -1), dy.reshape(*dy.shape[:2], -1)
+    flat, flat_dy = w.reshape(len(w), -1), dy.reshape(*dy.shape[:2], dy.shape[2] * dy.shape[3])
     if _pointwise(w, stride):
-        flat_x = x.reshape(*x.shape[:2], -1)
+        flat_x = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
         dw = np.matmul(flat_dy, flat_x.transpose(0, 2, 1)).sum(0).reshape(w.shape)
         return np.matmul(flat.T, flat_dy).reshape(x.shape) if input_gradient else None, dw
     adding = input_gradient and (w.shape[1] < w.shape[0] or stride != (1, 1))
