@@ -143,3 +143,14 @@ CONTRAST = """() => {
     quiet: ratio(colour('.how'), paper), card: ratio(colour('.card .how'), card),
     control: ratio(colour('.findings .control'), paper) };
 }"""
+
+
+def test_every_card_begins_at_its_left_edge(visitor):
+    """A class of a card's kind once met that of the numbers beside contact sheets."""
+    for address in ("", "#/unit/conv1/2"):
+        page = visitor.visit(address)
+        aligned = page.eval_on_selector_all(
+            "article.card", "cards => cards.map((card) => [card.className, getComputedStyle(card).textAlign, "
+            "getComputedStyle(card).display])"
+        )  # fmt: skip
+        assert aligned and {tuple(found[1:]) for found in aligned} == {("start", "block")}, aligned

@@ -37,7 +37,7 @@ microtome.layerSheets = (network, card) => microtome.sheetRows(network, card, (v
   const numbers = Array.from({ length: lines }, (_, line) => microtome.element('span', {}, line % every ? '' : String(line * view.columns)));
   microtome.pointAtUnits(canvas, card, view, lines);
   return microtome.element('figure', {},
-    microtome.element('div', { class: 'sheet' }, microtome.element('div', { class: 'lines', 'aria-hidden': 'true' }, ...numbers), canvas),
+    microtome.element('div', { class: 'sheet' }, microtome.element('div', { class: 'line-numbers', 'aria-hidden': 'true' }, ...numbers), canvas),
     microtome.element('figcaption', { class: 'wide' }, text));
 });
 
