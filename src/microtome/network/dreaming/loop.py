@@ -20,7 +20,6 @@ from .transforms import moved
 
 ROW_BYTES = 1 << 28  # of all activations of a batch, which the way back needs: beyond, larger batches are no faster
 MOST_ROWS = 64
-TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +104,8 @@ def _grown(network: Cut, model: Model, part: Part, surface: Canvas, recipe: Reci
     climb = Adam(numbers, recipe.rate)
     random = np.random.default_rng([part.seed, part.attempt])
     largest: Tensor | None = None
-    # a start that was dead takes longer before its rectifier
-    warm = min(recipe.steps // 2, recipe.warm * (1 + 2 * part.attempt)) if part.asked.rectified(model) else 0
+    # a start that was dead takes longer before its rectifier the next time
+    warm = min(recipe.steps // 2, recipe.warm * 4**part.attempt) if part.asked.rectified(model) else 0
     below = part.asked.sign < 0 and part.asked.rectified(model)
     mean = surface.finished(torch.zeros_like(numbers[:1])).mean((0, 2, 3)).view(-1, 1, 1)
     for step in range(recipe.steps):
@@ -115,11 +114,12 @@ def _grown(network: Cut, model: Model, part: Part, surface: Canvas, recipe: Reci
         seen = network.run(moved(images, moves, recipe.transforms.pad, mean), before=below or step < warm)
         values = part.asked.sign * part.objective.value(seen, part.each).float()
         largest = values.detach().abs() if largest is None else torch.maximum(largest, values.detach().abs())
-        loss = -(values / (largest + TINY)).sum()
+        loss = -values.sum()  # what it is weighed against grows with it, so that no early step outweighs later ones
         if recipe.variation:
-            loss = loss + recipe.variation * _variation(images, surface).sum()
+            loss = loss + recipe.variation * (largest * _variation(images, surface)).sum()
         if part.asked.diversity and part.each > 1:
-            loss = loss + part.asked.diversity * part.each * likeness(seen.float(), part.each).sum()
+            alike = likeness(seen.float(), part.each).repeat_interleave(part.each)
+            loss = loss + part.asked.diversity * (largest * alike).sum()
         if not loss.requires_grad:
             break  # the site does not depend on the pixels
         climb.step(torch.autograd.grad(loss, [numbers])[0])
