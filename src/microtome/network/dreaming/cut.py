@@ -29,7 +29,9 @@ class Cut:
         self._listener.start(before)
         try:
             with suppress(Enough):
-                self._module(like_parameters(images.clone(), self._module))  # which its first call may overwrite
+                # a copy, which the network's first call may overwrite; on a CPU with channels last, which is faster
+                layout = torch.channels_last if images.device.type == "cpu" else torch.preserve_format
+                self._module(like_parameters(images.clone(memory_format=layout), self._module))
         finally:
             self._following.restart()  # what comes next is no call of the network
         return self._listener.taken()
