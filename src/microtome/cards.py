@@ -45,12 +45,13 @@ class Crops:
 class Pictures:
     """Pictures made by an analysis.
 
-    Shapes: pixels (..., k, h, w, 3) uint8. `crisp` pictures are enlarged without smoothing; those that need not be
-    `exact` are stored smaller, as photographs are.
+    Shapes: pixels (..., k, h, w, 3) uint8; captions k, of units (U, k) where they differ: None where a unit has no
+    picture. `crisp` pictures are enlarged without smoothing; those that need not be `exact` are stored smaller, as
+    photographs are.
     """
 
     pixels: np.ndarray
-    captions: tuple[str, ...] = ()
+    captions: tuple[str, ...] | tuple[tuple[str | None, ...], ...] = ()
     crisp: bool = True
     exact: bool = True
 

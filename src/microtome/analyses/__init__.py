@@ -20,10 +20,12 @@ from .labels import Labels
 from .maps import Maps
 from .preferences import Preferences
 from .specificity import Specificity
+from .superstimuli import Superstimuli
 from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
+    Superstimuli,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 

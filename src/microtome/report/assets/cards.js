@@ -38,9 +38,12 @@ microtome.KINDS = {
     const whole = unit === null && card.each === 1;
     const natural = Math.max(card.width, card.height);
     const side = whole ? Math.min(Math.max(natural * Math.max(1, Math.floor(760 / natural)), 240), 1200) : microtome.SIDES.pictures;
-    return microtome.element('div', { class: 'pictures' }, ...Array.from({ length: card.each }, (_, place) => microtome.element('figure', {},
-      microtome.tile(card, (unit ?? 0) * card.each + place, side, card.captions[place] ?? card.title),
-      card.captions[place] ? microtome.element('figcaption', {}, card.captions[place]) : null)));
+    const captions = (Array.isArray(card.captions[0]) ? microtome.pick(card.captions, unit) : card.captions) ?? [];
+    const places = Array.from({ length: card.each }, (_, place) => place).filter((place) => captions[place] !== null);
+    if (!places.length) return microtome.element('p', {}, 'No picture: this unit is not among those worked on.');
+    return microtome.element('div', { class: 'pictures' }, ...places.map((place) => microtome.element('figure', {},
+      microtome.tile(card, (unit ?? 0) * card.each + place, side, captions[place] ?? card.title),
+      captions[place] ? microtome.element('figcaption', {}, captions[place]) : null)));
   },
 
   bars: (network, card, unit) => microtome.bars(card, Array.isArray(card.x[0]) ? microtome.pick(card.x, unit) : card.x,

@@ -1,0 +1,148 @@
+"""The loop: pictures of many channels of one site climb together, and are scored by what they reach."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model import Model
+from .adam import Adam
+from .canvas import Canvas, canvas
+from .cut import Cut, cut
+from .objective import Objective, likeness
+from .palette import Palette
+from .part import Part
+from .recipe import Recipe, usual
+from .scoring import Scores, interior, scored
+from .transforms import moved
+
+ROW_BYTES = 1 << 28  # of all activations of a batch, which the way back needs: beyond, larger batches are no faster
+MOST_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Superstimuli:
+    """Pictures grown for units of one site, and what they are worth.
+
+    Shapes, U units and n pictures each: pictures (U, n, C, H, W) uint8; reached (U, n), the activation, median over
+    moved copies; data_max (U,), the largest of the data, NaN where unknown; contrast (U, n); plain, dead (U, n) bool;
+    starts (U, n), how often a picture was begun. box: top, left, bottom, right of what the pictures are about.
+    """
+
+    objective: Objective
+    pictures: np.ndarray
+    reached: np.ndarray
+    data_max: np.ndarray
+    contrast: np.ndarray
+    plain: np.ndarray
+    dead: np.ndarray
+    starts: np.ndarray
+    box: tuple[int, int, int, int]
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """What was reached over the data's largest, NaN where that is unknown or not above 0. Shapes: (U, n)."""
+        known = np.where(self.data_max > 0, self.data_max, np.nan)
+        return self.reached / known[:, None]
+
+
+def superstimuli(
+    model: Model, objective: Objective, palette: Palette, recipe: Recipe | None = None, *, each: int = 1,
+    seed: int = 0, data_max: np.ndarray | None = None, start: np.ndarray | None = None,
+) -> Superstimuli:  # fmt: skip
+    """Grow `each` pictures for every channel of an objective, from noise or from the data; the model stays as it is.
+
+    Equal seeds give equal bits on a CPU. Shapes: data_max (U,); start (C, H, W), a picture as the network is given it.
+    Raises: UnknownName, UsageError, CallOrderChanged.
+    """
+    objective.check(model)
+    recipe = recipe or usual(model.preprocessing.size)
+    device = next((p.device for p in model.module.parameters()), torch.device("cpu"))
+    surface = canvas(recipe.canvas, palette, model.preprocessing.size, device)
+    rows = [(channel, number) for channel in objective.channels for number in range(each)]
+    box = interior(model, objective, recipe)  # it runs the network, so before it is cut
+    with cut(model, objective.site) as network:
+        images = torch.empty(len(rows), *model.preprocessing.shape, device=device)
+        found = Scores.empty(len(rows))
+        starts = np.zeros(len(rows), np.int64)
+        waiting = np.arange(len(rows))
+        for attempt in range(1 + recipe.restarts):
+            starts[waiting] += 1
+            for some in _batches(model, objective.site, waiting, each):
+                part = Part(objective, tuple(rows[i] for i in some), each if not attempt else 1, seed, attempt)
+                images[some] = _grown(network, model, part, surface, recipe, start)
+                found.put(some, scored(network, model, part, images[some], palette, recipe, box))
+            waiting = np.flatnonzero(found.dead)
+            if not len(waiting):
+                break
+    shape = (len(objective.channels), each)
+    return Superstimuli(
+        objective=objective, pictures=found.shown(model, images).reshape(*shape, *images.shape[1:]),
+        data_max=np.full(shape[0], np.nan) if data_max is None else np.asarray(data_max, np.float64),
+        **{name: values.reshape(shape) for name, values in found.by_name().items()}, starts=starts.reshape(shape),
+        box=box,
+    )  # fmt: skip
+
+
+def _batches(model: Model, site: str, rows: np.ndarray, each: int) -> Sequence[np.ndarray]:
+    """As many pictures at once as the activations on the way leave room for; those of a unit stay together."""
+    bytes_each = 0
+    for name, passed in model.sites.items():
+        bytes_each += 4 * int(np.prod(passed.shape))
+        if name == site:
+            break
+    most = max(1, min(MOST_ROWS, ROW_BYTES // max(1, bytes_each)))
+    most = max(each, most - most % each)
+    return [rows[at : at + most] for at in range(0, len(rows), most)]
+
+
+def _grown(network: Cut, model: Model, part: Part, surface: Canvas, recipe: Recipe, start: np.ndarray | None) -> Tensor:
+    """Climb by Adam. Shapes: -> (rows, C, H, W), within the data's range."""
+    numbers = _begun(part, surface, start).requires_grad_()
+    climb = Adam(numbers, recipe.rate)
+    random = np.random.default_rng([part.seed, part.attempt])
+    largest: Tensor | None = None
+    # a start that was dead takes longer before its rectifier the next time
+    warm = min(recipe.steps // 2, recipe.warm * 4**part.attempt) if part.asked.rectified(model) else 0
+    below = part.asked.sign < 0 and part.asked.rectified(model)
+    mean = surface.finished(torch.zeros_like(numbers[:1])).mean((0, 2, 3)).view(-1, 1, 1)
+    for step in range(recipe.steps):
+        images = surface.images(numbers)
+        moves = recipe.transforms.draw(random, len(images))
+        seen = network.run(moved(images, moves, recipe.transforms.pad, mean), before=below or step < warm)
+        values = part.asked.sign * part.objective.value(seen, part.each).float()
+        largest = values.detach().abs() if largest is None else torch.maximum(largest, values.detach().abs())
+        loss = -values.sum()  # what it is weighed against grows with it, so that no early step outweighs later ones
+        if recipe.variation:
+            loss = loss + recipe.variation * (largest * _variation(images, surface)).sum()
+        if part.asked.diversity and part.each > 1:
+            alike = likeness(seen.float(), part.each).repeat_interleave(part.each)
+            loss = loss + part.asked.diversity * (largest * alike).sum()
+        if not loss.requires_grad:
+            break  # the site does not depend on the pixels
+        climb.step(torch.autograd.grad(loss, [numbers])[0])
+        surface.settle(numbers)
+    return surface.finished(numbers)
+
+
+def _begun(part: Part, surface: Canvas, start: np.ndarray | None) -> Tensor:
+    """Noise that depends on the seed, the channel and the number of the picture alone, on top of a start if given."""
+    noises = [
+        surface.noise(np.random.default_rng([part.seed, channel, number, part.attempt]))
+        for channel, number in part.rows
+    ]
+    numbers = torch.from_numpy(np.stack(noises)).to(surface.device)
+    if start is not None:
+        given = torch.from_numpy(np.asarray(start, np.float32)[None]).to(surface.device)
+        numbers += surface.numbers(given)
+    surface.settle(numbers)
+    return numbers
+
+
+def _variation(images: Tensor, surface: Canvas) -> Tensor:
+    """The mean difference of neighbouring pixels, in half ranges. Shapes: (N, C, H, W) -> (N,)."""
+    half = torch.tensor(surface.palette.half_range, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+    across, down = (images.diff(dim=axis).abs() / half for axis in (3, 2))
+    return across.mean((1, 2, 3)) + down.mean((1, 2, 3))

@@ -1,0 +1,39 @@
+"""How pictures are grown: which canvas, which moves, how many steps; usual settings for small and large pictures."""
+
+from dataclasses import dataclass
+
+from ...checks import at_least
+from .canvas import Kind
+from .transforms import SMALL, Transforms, preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of the loop.
+
+    `rate` is Adam's; `variation` weighs the mean difference of neighbouring pixels, in half ranges; the first `warm`
+    steps of a rectified unit raise the value before its rectifier; dead starts are begun again `restarts` times; what
+    was reached is measured on `copies` moved copies.
+    """
+
+    canvas: Kind
+    transforms: Transforms
+    steps: int
+    rate: float
+    variation: float
+    warm: int = 10
+    restarts: int = 2
+    copies: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "copies"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("warm", "restarts"):
+            at_least(name, getattr(self, name), 0)
+
+
+def usual(size: tuple[int, int]) -> Recipe:
+    """Pixels for small pictures; a spectrum for large ones, whose pixels alone would give noise."""
+    if min(size) < SMALL:
+        return Recipe(canvas="pixels", transforms=preset(size), steps=100, rate=0.1, variation=0.3)
+    return Recipe(canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0)
