@@ -85,6 +85,19 @@ def test_reconstructions_stand_below_the_images_that_they_are_of(visitor, run):
     assert page.locator("article.pictures h3", has_text="Reconstructions").count() == 0
 
 
+def test_a_grown_picture_says_what_it_reaches_and_a_unit_without_one_says_so(visitor, run):
+    result = run["superstimuli"]
+    units = result.units["conv2"].tolist()
+    page = visitor.visit(f"#/unit/conv2/{units[0]}")
+    card = page.locator("section[aria-label=dreams] article.pictures")
+    assert card.locator("canvas, img").count() == 1
+    assert card.locator("figcaption").inner_text() in {result._caption("conv2", 0)}
+    others = sorted(set(range(result.widths["conv2"])) - set(units))
+    if others:
+        page = visitor.visit(f"#/unit/conv2/{others[0]}")
+        assert "No picture" in page.locator("section[aria-label=dreams] article.pictures").inner_text()
+
+
 def test_pointing_at_a_crop_shows_where_it_lies_in_the_image(visitor, run):
     unit = int((~run["activity"].dead["conv1"]).argmax())
     page = visitor.visit(f"#/unit/conv1/{unit}")
