@@ -29,8 +29,8 @@ from ..statistics import Extremes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BUDGET: dict[Effort, float] = {"quick": 1e12, "normal": 2e13, "full": float("inf")}  # multiply-adds of all pictures
-MOST: dict[Effort, int] = {"quick": 4, "normal": 32, "full": 1 << 30}  # units of a layer
+BUDGET: dict[Effort, float] = {"quick": 5e10, "normal": 8e11, "full": float("inf")}  # multiply-adds of all pictures
+MOST: dict[Effort, int] = {"quick": 2, "normal": 8, "full": 1 << 30}  # units of a layer
 TOGETHER = 16  # units of a batch
 SIDE = 112  # pixels of a stored picture's side
 SHEET, ROWS = 96, 8  # pixels of a picture's side on the network's sheet, and layers on it
