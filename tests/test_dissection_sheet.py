@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import microtome as mt
-from microtome.dissection_sheet import SHOWN, DissectionSheet, first_labels
+from microtome.dissection_sheet import SHOWN, DissectionSheet
 from microtome.network.feeders import feeders, sources
+from microtome.network.filters_on_pictures import words_of_filters
 from microtome.network.linear_layers import linear_layers
 from toys import noise, opened, seeded
 
@@ -26,7 +27,7 @@ def found(model) -> DissectionSheet:
 
 def test_rows_are_named_by_the_units_behind_them_and_labels_can_be_given(model, found) -> None:
     assert found.feeding == tuple(f"conv1:{number}" for number in range(8))
-    assert found.labels == first_labels(model, "conv1")
+    assert found.labels == words_of_filters(model)["conv1"]
     given = [f"pattern {number}" for number in range(8)]
     again = mt.dissect(model, "line:45", "conv2:3", labels={"conv1": given})
     assert again.labels == tuple(given) and any("pattern" in words for words in again.words)
@@ -112,10 +113,10 @@ def test_fire_modules_are_fed_by_both_expansions() -> None:
 
 
 def test_only_filters_on_the_picture_itself_are_labelled(model) -> None:
-    assert any(first_labels(model, "conv1")) or len(first_labels(model, "conv1")) == 8
-    assert first_labels(model, "conv2") == ("",) * 16
+    assert len(words_of_filters(model)["conv1"]) == 8
+    assert "conv2" not in words_of_filters(model)
     planted = seeded(Mixed)
-    assert first_labels(opened(planted), "one") == ("",) * 2  # one pixel looks for no pattern
+    assert "one" not in words_of_filters(opened(planted))  # one pixel looks for no pattern
 
 
 def test_a_planted_filter_on_colour_pictures_is_labelled_by_its_main_mixture() -> None:
@@ -126,6 +127,6 @@ def test_a_planted_filter_on_colour_pictures_is_labelled_by_its_main_mixture() -
             module[0].weight[0, channel] = amount * torch.from_numpy(slash)
             module[0].weight[1, channel] = 0.5
     model = opened(module)
-    assert first_labels(model, "0") == ("line at slope 45", "")
+    assert words_of_filters(model)["0"] == ("line at slope 45", "")
     sheet = mt.dissect(model, 0, "2:0", images=noise(model, 1))
     assert sheet.labels == ("line at slope 45", "")

@@ -95,6 +95,26 @@ class Units:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Of every unit some others, a row each, that lead on to them; with words, numbers and small pictures.
+
+    Shapes: layer (U, k) places in `layers`; unit (U, k), -1 for none to lead on to; words U tuples of k texts, "" for
+    no row; values (U, k, m) under m `headings`; pixels (U, k, p, h, w, 3) uint8 under p `pictures`; index (U,), the
+    image of the set that the pictures are of, -1 for none.
+    """
+
+    layers: tuple[str, ...]
+    layer: np.ndarray
+    unit: np.ndarray
+    words: tuple[tuple[str, ...], ...]
+    headings: tuple[str, ...]
+    values: np.ndarray
+    pictures: tuple[str, ...] = ()
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
+    index: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sheet:
     """One small picture of every unit of a layer.
 
@@ -115,7 +135,7 @@ class Sheets:
     views: tuple[Sheet, ...]
 
 
-Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Sheets
+Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Rows | Sheets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from .images import Images
 from .network.dissecting import Dissection, layer_of, row_words
 from .network.dissecting import dissect as taken_apart
 from .network.feeders import feeders
-from .network.filters_on_pictures import filters_on_pictures, small
+from .network.filters_on_pictures import small, words_of_filters
 from .network.open import Model, open_model
 from .picture import Given, open_picture
 
@@ -123,9 +123,7 @@ def dissect(
     found = taken_apart(opened, picture.pixels[None], aim.site, aim.channel, fold)
     behind = feeders(opened, layer_of(opened, aim.site, fold))
     mine = [behind[channel] for channel in found.index]
-    known = dict(labels or {})
-    for layer in {name for units in mine for name, _ in units} - known.keys():
-        known[layer] = first_labels(opened, layer)
+    known = words_of_filters(opened) | dict(labels or {})
     said = tuple(" + ".join(filter(None, (_label(known, each) for each in units))) for units in mine)
     names = tuple(" + ".join(f"{name}:{number}" for name, number in units) for units in mine)
     kernels = (
@@ -136,14 +134,6 @@ def dissect(
         model=opened.name, picture=picture.name, pixels=picture.pixels, dissection=found, feeding=names, labels=said,
         words=tuple(words),
     )  # fmt: skip
-
-
-def first_labels(model: Model, layer: str) -> tuple[str, ...]:
-    """The words of filters that look at the picture itself; "" for every unit of other layers."""
-    kernels = filters_on_pictures(model).get(layer)
-    if kernels is None:
-        return ("",) * model.sites[layer].units
-    return tuple(label.words for label in label_kernels(kernels))
 
 
 def _label(known: Mapping[str, Sequence[str]], unit: tuple[str, int]) -> str:

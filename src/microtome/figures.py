@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Ends and middle of the diverging map: blue, near-white, orange; told apart with every common colour blindness.
 BLUE, MIDDLE, ORANGE = np.array([33, 102, 172.0]), np.array([247, 247, 247.0]), np.array([179, 88, 6.0])
 
+LEVELS = 127  # steps of colour on either side of 0; they grow with the root of the value, or most maps would look empty
 PALEST, COVERING = 0.35, 0.85  # of a grey picture under colours: its black, and how much the strongest colour covers
 
 
@@ -28,6 +29,17 @@ def signed_to_colour(maps: np.ndarray, per: int = 1) -> np.ndarray:
     ends = np.where(scaled[..., None] < 0, BLUE, ORANGE)
     colour = MIDDLE + (ends - MIDDLE) * strength
     return np.clip(np.round(colour), 0, 255).astype(np.uint8)
+
+
+def to_levels(maps: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
+    """Signed numbers as steps of colour, which take little room; full from `scale` on. Shapes: (...) -> (...) int8."""
+    return np.round(np.sign(maps) * np.sqrt(np.minimum(np.abs(maps) / scale, 1)) * LEVELS).astype(np.int8)
+
+
+def levels_to_colour(levels: np.ndarray) -> np.ndarray:
+    """Steps of colour as colours. Shapes: (...) int8 -> (..., 3) uint8."""
+    table = signed_to_colour(np.arange(-LEVELS, LEVELS + 1)[None], per=0)[0]
+    return np.asarray(table[levels.astype(np.int64) + LEVELS])
 
 
 def signed_to_rgb(maps: np.ndarray, per: int = 1) -> np.ndarray:

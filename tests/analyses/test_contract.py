@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import microtome as mt
 from microtome.analyses import filters, registry
 from microtome.analysis import Analysis, Result
-from microtome.cards import Card, Chart, Crops, Pictures, Table, Text, Units, card_link, layer_link
+from microtome.cards import Card, Chart, Crops, Pictures, Rows, Table, Text, Units, card_link, layer_link
 from microtome.runner import Outcome
 from microtome.store import read_tree, write_tree
 from microtome.workflows.doctor import fits_of
@@ -80,6 +80,9 @@ def arrays_of(card: Card) -> list[np.ndarray | tuple[str, ...]]:
         return [content.pixels]
     if isinstance(content, Chart):
         return [values for _, values in content.series] + ([content.x] if content.x.ndim > 1 else [])
+    if isinstance(content, Rows):
+        optional = [part for part in (content.pixels, content.index) if part.size]
+        return [content.layer, content.unit, content.words, content.values, *optional]
     assert isinstance(content, Units), type(content)
     return [content.unit, content.value]
 

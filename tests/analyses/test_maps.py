@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 import microtome as mt
-from microtome.analyses.maps import LEVELS, Maps, MapsResult, coloured, side_of
+from microtome.analyses.maps import Maps, MapsResult, side_of
 from microtome.cards import Sheets
-from microtome.figures import BLUE, MIDDLE, ORANGE
+from microtome.figures import BLUE, LEVELS, MIDDLE, ORANGE, levels_to_colour
 from microtome.formulas.stimuli import stimulus
 from microtome.image_sources import open_images
 from microtome.runner import Look
@@ -160,7 +160,7 @@ def test_a_layer_has_one_card_with_a_sheet_for_every_picture_and_stage(looked) -
 
 
 def test_steps_of_colour_are_blue_below_white_at_and_orange_above_zero() -> None:
-    colours = coloured(np.array([[-LEVELS, 0, LEVELS]], np.int8))
+    colours = levels_to_colour(np.array([[-LEVELS, 0, LEVELS]], np.int8))
     assert colours.tolist() == [[BLUE.tolist(), MIDDLE.tolist(), ORANGE.tolist()]]
 
 

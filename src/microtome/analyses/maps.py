@@ -9,7 +9,7 @@ import torch
 
 from ..analysis import Analysis, Jobs, Measure, Pass, Result, Steps, at, each, setting
 from ..cards import Card, Column, Crops, Finding, Pictures, Sheet, Sheets, Table, layer_link
-from ..figures import new_figure, short, signed_to_colour
+from ..figures import levels_to_colour, new_figure, short, to_levels
 from ..formulas.pooling import energy_share_lost
 from ..formulas.stimuli import STIMULI, stimulus
 from ..network.activations import activations
@@ -31,7 +31,6 @@ SHOWN: dict[Effort, tuple[str, ...]] = {
 SHEET_PIXELS = 20_000  # of all maps of a layer on one picture: a run of 4,000 units stays within a few megabytes
 SMALLEST, LARGEST = 6, 28  # pixels of one map's longer side
 SCALED = 0.999  # of a layer's values lie within its colour scale; one outlier must not make all others pale
-LEVELS = 127  # steps of colour on either side of 0; they grow with the root of the value, or most maps would look empty
 SYMMETRIC = 0.5  # of its energy is what a signal that is symmetric around 0 loses in a rectifier
 WORDS = {"before": "before the rectifier", "after": "after the rectifier", "pool": "after the pool"}
 ALONE = "where its units are read"  # the one stage of a layer without rectifier
@@ -127,11 +126,12 @@ class MapsResult(Result):
             for stage, maps in self.maps[layer].items():
                 shares = self.lost[layer].get(stage)
                 caption = f"{name} · {ALONE if alone and stage == 'after' else WORDS[stage]}"
-                views.append(Sheet(pixels=coloured(maps[place]), caption=caption, index=int(self.samples[place]),
-                                   lost=None if shares is None else shares[place]))  # fmt: skip
+                lost = None if shares is None else shares[place]
+                views.append(Sheet(pixels=levels_to_colour(maps[place]), caption=caption, lost=lost,
+                                   index=int(self.samples[place])))  # fmt: skip
         for place, name in enumerate(self.stimuli):
             caption = f"{name} · {ALONE if alone else WORDS['after']}"
-            views.append(Sheet(pixels=coloured(self.drawn[layer][place]), caption=caption))
+            views.append(Sheet(pixels=levels_to_colour(self.drawn[layer][place]), caption=caption))
         half = f"A rectifier throws away {SYMMETRIC:.0%} of a signal that is symmetric around 0."
         return Card(
             title="Maps", layer=layer, section="sees", control="" if alone else half,
@@ -194,12 +194,6 @@ def side_of(units: int) -> int:
     return int(np.clip(np.sqrt(SHEET_PIXELS / units), SMALLEST, LARGEST))
 
 
-def coloured(levels: np.ndarray) -> np.ndarray:
-    """Steps of colour as colours. Shapes: (...) int8 -> (..., 3) uint8."""
-    table = signed_to_colour(np.arange(-LEVELS, LEVELS + 1)[None], per=0)[0]
-    return table[levels.astype(np.int64) + LEVELS]
-
-
 def _wishes(
     specimen: Specimen, where: Mapping[str, Stages], shown: Mapping[str, Stages], places: tuple[int, ...]
 ) -> dict[str, Measure]:
@@ -238,16 +232,12 @@ def _layer(
         lost["after"] = energy_share_lost(seen["before"].energy, seen["after"].energy)
     if found.pool:
         lost["pool"] = np.stack([pool_loss(specimen, found, maps) for maps in seen["after"].values])
-    levels = {stage: _levels(maps, scale) for stage, maps in values.items()}
-    return {"maps": levels, "drawn": _levels(drawn, scale), "scale": scale, "lost": lost}
+    levels = {stage: to_levels(maps, scale) for stage, maps in values.items()}
+    return {"maps": levels, "drawn": to_levels(drawn, scale), "scale": scale, "lost": lost}
 
 
 def _small(specimen: Specimen, layer: str, maps: np.ndarray) -> np.ndarray:
     return smaller(torch.from_numpy(maps), side_of(specimen.sites[layer].units)).numpy()
-
-
-def _levels(maps: np.ndarray, scale: float) -> np.ndarray:
-    return np.round(np.sign(maps) * np.sqrt(np.minimum(np.abs(maps) / scale, 1)) * LEVELS).astype(np.int8)
 
 
 def _discards(specimen: Specimen, layer: str, answers: Mapping[str, Any]) -> tuple[np.ndarray, float]:

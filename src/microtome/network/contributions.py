@@ -14,11 +14,10 @@ from ..images import Images
 from .calls import Call, Following, Listener, first_tensor
 from .inputs import prepare
 from .linear_layers import LinearLayer
+from .measure import automatic_batch
 from .model import Model
 from .recorder import Enough
 from .untouched import untouched
-
-BATCH = 4  # images at a time; whole maps of one layer are held twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +54,11 @@ def contributions(
     """
     sums = {name: _Sums(layer.to(torch.float32)) for name, layer in layers.items()}
     with untouched(model.module) as module, torch.no_grad():
-        for first in range(0, len(places), BATCH):
-            some = places[first : first + BATCH]
+        batch = automatic_batch(model.sites)
+        for first in range(0, len(places), batch):
+            some = places[first : first + batch]
             pixels = torch.from_numpy(np.stack([images.pixels(int(place)) for place in some]))
-            listener = Inputs(model, sums, lambda name, given, some=some: sums[name].add(given, some))  # type: ignore[misc]
+            listener = Inputs(model, sums, lambda name, given, some=some: sums[name].add(given, some))
             with Following(module, listener), suppress(Enough):
                 module(prepare(pixels, model.preprocessing, module))
     return {name: found.table() for name, found in sums.items()}

@@ -126,11 +126,14 @@ def passes_on(x: np.ndarray, a: np.ndarray, reach: int) -> tuple[float, int, int
     """The signed correlation of what a row adds with what it is given, moved by up to `reach` places: the largest in
     magnitude, and how far down and to the right the input was moved.
 
-    Shapes: x, a (B, H, W), of the same size; other sizes and constant maps give 0.
+    Shapes: x, a (B, H, W); of an x that is larger by up to twice the reach the middle; other sizes and constant maps
+    give 0.
     """
     best = (0.0, 0, 0)
-    if x.shape != a.shape:
+    more = np.subtract(x.shape, a.shape)
+    if (more < 0).any() or (more > 2 * reach).any():
         return best
+    x = x[:, more[1] // 2 :, more[2] // 2 :][:, : a.shape[1], : a.shape[2]]
     height, width = a.shape[1:]
     for down in range(-min(reach, height - 1), min(reach, height - 1) + 1):
         for right in range(-min(reach, width - 1), min(reach, width - 1) + 1):
@@ -159,14 +162,19 @@ def row_words(dissection: Dissection, labels: Sequence[str], kernels: Sequence[s
     for row, (label, kernel) in enumerate(zip(labels, kernels, strict=True)):
         name = label or f"channel {dissection.index[row]}"
         rho, _, _ = passes_on(dissection.x[:, row], dissection.a[:, row], reach)
-        words = f"{kernel} of [{name}]" if kernel else "unclear"
-        if abs(rho) >= PASSED_ON:
-            words = name if rho > 0 else negated(name)
+        words = words_of(rho, name, kernel)
         share = dissection.shares.covariance[row]
         if np.isnan(share) or abs(share) < even:
             words = "ignore" if dissection.without(row) < UNCHANGED else f"weak({words})"
         found.append(words)
     return found
+
+
+def words_of(rho: float, name: str, kernel: str = "") -> str:
+    """What a row makes of the channel of this name: passes it on, negates it, or looks for a pattern in it."""
+    if abs(rho) >= PASSED_ON:
+        return name if rho > 0 else negated(name)
+    return f"{kernel} of [{name}]" if kernel else "unclear"
 
 
 def negated(words: str) -> str:

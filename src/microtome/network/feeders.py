@@ -31,7 +31,13 @@ def feeders(model: Model, layer: LinearLayer) -> Sources:
 
 
 def sources(sites: Sites, name: str) -> Sources:
-    """The units behind each channel of a site's output; empty if that cannot be told."""
+    """The units behind each channel of a site's output; empty if that cannot be told.
+
+    Of a sum of which one part cannot be told, such as a shortcut that pads its channels, that part's own channel.
+    """
+
+    def itself(name: str) -> Sources:
+        return tuple(((name, channel),) for channel in range(sites[name].channels))
 
     @cache
     def behind(name: str) -> Sources:
@@ -45,8 +51,10 @@ def sources(sites: Sites, name: str) -> Sources:
             joined = tuple(one for part in parts for one in part)
             return joined if len(joined) == site.channels else ()
         if site.operation in ADDING and len(parts) > 1:
-            same = all(len(part) == site.channels for part in parts)
-            return tuple(sum(each, ()) for each in zip(*parts, strict=True)) if same else ()
+            if not any(parts) or any(sites[each].channels != site.channels for each in site.inputs):
+                return ()
+            told = [part or itself(name) for part, name in zip(parts, site.inputs, strict=True)]
+            return tuple(sum(each, ()) for each in zip(*told, strict=True))
         return parts[0] if len(parts) == 1 and _keeps(sites[site.inputs[0]], site) else ()
 
     return behind(name)

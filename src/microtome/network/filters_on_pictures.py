@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..errors import NotApplicable
+from ..formulas.labels import label_kernels
 from .linear_layers import linear_layers
 from .model import Model
 
@@ -26,6 +27,12 @@ def filters_on_pictures(model: Model) -> dict[str, np.ndarray]:
             weight = layer.weight.double().cpu().numpy()
             found[name] = np.stack([_main_mixture(each) for each in weight])
     return found
+
+
+def words_of_filters(model: Model) -> dict[str, tuple[str, ...]]:
+    """The same filters in words, by layer; "" where nothing can be told from noise."""
+    found = filters_on_pictures(model)
+    return {layer: tuple(label.words for label in label_kernels(kernels)) for layer, kernels in found.items()}
 
 
 def small(height: int, width: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Sheets, Table, Text, Units
+from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Rows, Sheets, Table, Text, Units
 from ..figures import columns_of, sheet
 from ..run import webp
 from ..store import write_bytes
@@ -104,7 +104,27 @@ def _units(content: Units, _sprites: Path) -> dict[str, Any]:
             "label": content.value_label}  # fmt: skip
 
 
+def _rows(content: Rows, sprites: Path) -> dict[str, Any]:
+    """Words are kept once each, and the tiles of all rows in one sprite, those of a unit side by side."""
+    texts = list(dict.fromkeys(text for row in content.words for text in row))
+    place = {text: number for number, text in enumerate(texts)}
+    about: dict[str, Any] = {
+        "kind": "rows", "layers": list(content.layers), "layer": content.layer.tolist(), "unit": content.unit.tolist(),
+        "texts": texts, "words": [[place[text] for text in row] for row in content.words],
+        "headings": list(content.headings), "values": numbers(content.values), "pictures": list(content.pictures),
+        "index": content.index.tolist(),
+    }  # fmt: skip
+    if not content.pictures:
+        return about
+    units, rows, each, height, width, _ = content.pixels.shape
+    columns = rows * each * max(1, math.isqrt(max(1, units // (rows * each))))
+    path = sprites.with_suffix(".webp")
+    flat = content.pixels.reshape(-1, height, width, 3)
+    write_bytes(path, webp(sheet(flat, columns, gap=0), lossless=True))
+    return about | {"sprite": path.name, "height": height, "width": width, "columns": columns, "crisp": True}
+
+
 ENCODERS: dict[type, Callable[[Any, Path], dict[str, Any]]] = {
     Text: _text, Table: _table, Crops: _crops, Pictures: _pictures, Chart: _chart, Heat: _heat, Units: _units,
-    Sheets: _sheets,
+    Rows: _rows, Sheets: _sheets,
 }  # fmt: skip

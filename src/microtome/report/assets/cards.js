@@ -56,6 +56,8 @@ microtome.KINDS = {
 
   sheets: (network, card, unit) => (unit === null ? microtome.layerSheets(network, card) : microtome.unitSheets(network, card, unit)),
 
+  rows: (network, card, unit) => microtome.rowsOf(network, card, unit),
+
   units: (network, card, unit) => {
     const [others, values] = [microtome.pick(card.unit, unit), microtome.pick(card.value, unit)];
     const holder = microtome.element('div', { class: 'pictures' });
