@@ -16,7 +16,7 @@ from microtome.formulas.specificity import concentration
 from microtome.image_sources import open_images
 from microtome.network.randomised import randomised
 from microtome.network.reconstructing import LEVELS
-from microtome.network.sampling import affordable, by_image, channels_first, spread_over_depth
+from microtome.network.sampling import CALL, affordable, channels_first
 from microtome.reconstruction import reconstruct
 from microtome.runner import Look
 from toys import Plain, noise, opened, seeded
@@ -111,13 +111,13 @@ def test_the_budget_is_spent_on_the_cheapest_layers_first_and_every_layer_gets_o
 ) -> None:
     where = channels_first(specimen)
     cost, so_far = {}, 0
-    for site in specimen.sites.values():
+    for place, site in enumerate(specimen.sites.values()):
         so_far += site.macs
         for layer, read in where.items():
             if read == site.name:
                 field = specimen.receptive_fields[read]
                 seen = 28 if field is None else min(28, field.rows.high - field.rows.low + 1)
-                cost[layer] = specimen.sites[layer].units * so_far * (seen / 28) ** 2
+                cost[layer] = specimen.sites[layer].units * (so_far * (seen / 28) ** 2 + (place + 1) * CALL)
     for budget in np.geomspace(1e5, 1e11, 25):
         counts = affordable(specimen, where, budget, K)
         assert sum(cost[layer] * count for layer, count in counts.items()) <= budget

@@ -176,13 +176,24 @@ def test_a_constant_cannot_win_by_covariance_and_its_energy_is_taken_off() -> No
     assert np.isnan(still.covariance).all() and np.isnan(still.energy).all()
 
 
+def found(answer: tuple[np.ndarray, np.ndarray]) -> tuple[float, int, int]:
+    """Of one row."""
+    return (float(answer[0][0]), *answer[1][0].tolist())
+
+
 def test_rows_are_put_into_words() -> None:
     random = np.random.default_rng(0)
     x = np.maximum(random.standard_normal((3, 9, 9)), 0)
-    assert passes_on(x, np.roll(x, (0, 1), (1, 2)) + 0, 2)[1:] == (0, 1)
-    assert passes_on(x, -2 * x, 2)[0] == pytest.approx(-1)
-    assert passes_on(x, x[:, ::2, ::2], 1) == (0, 0, 0)
-    assert passes_on(x, x[:, 1:-1, 2:-2], 2) == (pytest.approx(1), 0, 0)
+    rows = np.stack([x, 3 * x])
+    for (rho, *moved), expected in zip(
+        [found(passes_on(x[None], np.roll(x, (0, 1), (1, 2))[None], 2)), found(passes_on(x[None], -2 * x[None], 2)),
+         found(passes_on(x[None], x[None, :, ::2, ::2], 1)), found(passes_on(x[None], x[None, :, 1:-1, 2:-2], 2))],
+        [(None, 0, 1), (-1, 0, 0), (0, 0, 0), (1, 0, 0)], strict=True,
+    ):  # fmt: skip
+        assert tuple(moved) == expected[1:] and (expected[0] is None or rho == pytest.approx(expected[0]))
+    many, places = passes_on(rows, np.stack([x, -x]), 1)
+    np.testing.assert_allclose(many, [1, -1])
+    assert not places.any()
 
     class Rows(nn.Module):
         def __init__(self) -> None:
@@ -197,9 +208,9 @@ def test_rows_are_put_into_words() -> None:
 
     model = opened(Rows())
     images = noise(model, 4)
-    found = dissect(model, np.stack([images.pixels(place) for place in range(4)]), "conv", 0)
-    assert row_words(found, ["lines", "dots", ""], [""] * 3) == ["lines", "neg(dots)", "ignore"]
-    assert found.order[-1] == 2
+    taken = dissect(model, np.stack([images.pixels(place) for place in range(4)]), "conv", 0)
+    assert row_words(taken, ["lines", "dots", ""], [""] * 3) == ["lines", "neg(dots)", "ignore"]
+    assert taken.order[-1] == 2
 
 
 def test_the_background_is_the_commonest_colour() -> None:

@@ -122,33 +122,35 @@ def background(pixels: np.ndarray) -> np.ndarray:
     return np.median(flat[bins == values[counts.argmax()]], axis=0).astype(np.uint8)
 
 
-def passes_on(x: np.ndarray, a: np.ndarray, reach: int) -> tuple[float, int, int]:
-    """The signed correlation of what a row adds with what it is given, moved by up to `reach` places: the largest in
-    magnitude, and how far down and to the right the input was moved.
+def passes_on(x: np.ndarray, a: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """The signed correlation of what each of n rows adds with what it is given, moved by up to `reach` places: the
+    largest in magnitude, (n,), and how far down and to the right the input was moved, (n, 2).
 
-    Shapes: x, a (B, H, W); of an x that is larger by up to twice the reach the middle; other sizes and constant maps
+    Shapes: x, a (n, B, H, W); of an x that is larger by up to twice the reach the middle; other sizes and constant maps
     give 0.
     """
-    best = (0.0, 0, 0)
+    best, moved = np.zeros(len(a)), np.zeros((len(a), 2), np.int64)
     more = np.subtract(x.shape, a.shape)
     if (more < 0).any() or (more > 2 * reach).any():
-        return best
-    x = x[:, more[1] // 2 :, more[2] // 2 :][:, : a.shape[1], : a.shape[2]]
-    height, width = a.shape[1:]
+        return best, moved
+    height, width = a.shape[2:]
+    x = x[:, :, more[2] // 2 :, more[3] // 2 :][:, :, :height, :width]
     for down in range(-min(reach, height - 1), min(reach, height - 1) + 1):
         for right in range(-min(reach, width - 1), min(reach, width - 1) + 1):
-            there = a[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
-            here = x[:, max(-down, 0) : height + min(-down, 0), max(-right, 0) : width + min(-right, 0)]
-            rho = _correlation(here, there)
-            if abs(rho) > abs(best[0]):
-                best = rho, down, right
-    return best
+            there = a[:, :, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
+            here = x[:, :, max(-down, 0) : height + min(-down, 0), max(-right, 0) : width + min(-right, 0)]
+            rho = _correlations(here, there)
+            better = np.abs(rho) > np.abs(best)
+            best[better], moved[better] = rho[better], (down, right)
+    return best, moved
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = (each.astype(np.float64).ravel() - each.mean(dtype=np.float64) for each in (one, other))
-    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / norm if norm > 0 else 0.0
+def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Row by row. Shapes: (n, B, H, W) twice -> (n,), 0 for what is constant."""
+    flat = [each.reshape(len(each), -1).astype(np.float64) for each in (one, other)]
+    flat = [each - each.mean(1, keepdims=True) for each in flat]
+    norm = np.linalg.norm(flat[0], axis=1) * np.linalg.norm(flat[1], axis=1)
+    return np.divide((flat[0] * flat[1]).sum(1), norm, out=np.zeros(len(norm)), where=norm > 0)
 
 
 def row_words(dissection: Dissection, labels: Sequence[str], kernels: Sequence[str]) -> list[str]:
@@ -158,11 +160,10 @@ def row_words(dissection: Dissection, labels: Sequence[str], kernels: Sequence[s
     `labels` say what the input channels show, `kernels` what the filters look for ("" where neither can be said).
     """
     reach, even = max(dissection.w.shape[1:]) // 2, 0.5 / len(dissection.index)
+    rho, _ = passes_on(dissection.x.swapaxes(0, 1), dissection.a.swapaxes(0, 1), reach)
     found = []
     for row, (label, kernel) in enumerate(zip(labels, kernels, strict=True)):
-        name = label or f"channel {dissection.index[row]}"
-        rho, _, _ = passes_on(dissection.x[:, row], dissection.a[:, row], reach)
-        words = words_of(rho, name, kernel)
+        words = words_of(float(rho[row]), label or f"channel {dissection.index[row]}", kernel)
         share = dissection.shares.covariance[row]
         if np.isnan(share) or abs(share) < even:
             words = "ignore" if dissection.without(row) < UNCHANGED else f"weak({words})"

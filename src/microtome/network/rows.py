@@ -54,16 +54,12 @@ def _rows(layer: LinearLayer, given: Tensor, units: np.ndarray, channels: np.nda
     filters = layer.weight[owners, within][:, None]
     a = F.conv2d(layer.padded(maps)[:, flat], filters, None, layer.stride, 0, layer.dilation, groups=len(flat))
     x, y = maps[:, flat], layer.output(given)[0, torch.from_numpy(units).to(maps.device)]
-    rho, moved = _passing(x[0].cpu().numpy(), a[0].cpu().numpy(), max(layer.weight.shape[2:]) // 2)
+    given_as, added = x[0, :, None].cpu().numpy(), a[0, :, None].cpu().numpy()
+    rho, moved = passes_on(given_as, added, max(layer.weight.shape[2:]) // 2)
     return {
         "x": _levels(x.view(count, rows, *x.shape[2:])), "a": _levels(a.view(count, rows, *a.shape[2:])),
         "y": _levels(y[:, None])[:, 0], "rho": rho.reshape(count, rows), "moved": moved.reshape(count, rows, 2),
     }  # fmt: skip
-
-
-def _passing(x: np.ndarray, a: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    found = [passes_on(one[None], other[None], reach) for one, other in zip(x, a, strict=True)]
-    return np.array([rho for rho, *_ in found]), np.array([move for _, *move in found], np.int64)
 
 
 def _levels(maps: Tensor) -> np.ndarray:

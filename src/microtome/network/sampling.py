@@ -6,6 +6,8 @@ import numpy as np
 
 from .specimen import Specimen
 
+CALL = 4e5  # multiply-adds in whose time one unit is led back through one call of the network, at least
+
 ByImage = dict[int, dict[str, list[tuple[int, int]]]]  # image -> site -> channel and flat position
 
 
@@ -25,18 +27,18 @@ def channels_first(specimen: Specimen) -> dict[str, str]:
 def affordable(specimen: Specimen, where: Mapping[str, str], budget: float, most: int) -> dict[str, int]:
     """How many images of each unit can be led back, by layer: 0, 1, 3, ... or `most`, the cheapest layers first.
 
-    One unit of one image costs the multiply-adds up to its site, within what the unit sees. Units: budget in
-    multiply-adds.
+    One unit of one image costs the multiply-adds up to its site, within what the unit sees, and something for every
+    call on the way. Units: budget in multiply-adds.
     """
     cost, size = {}, specimen.model.preprocessing.size
     so_far, names = 0, {site: layer for layer, site in where.items()}
-    for site in specimen.sites.values():
+    for place, site in enumerate(specimen.sites.values()):
         so_far += site.macs
         if site.name in names:
             field = specimen.receptive_fields[site.name]
             seen = size if field is None else [axis.high - axis.low + 1 for axis in (field.rows, field.columns)]
             share = min(1.0, seen[0] / size[0]) * min(1.0, seen[1] / size[1])
-            cost[names[site.name]] = specimen.sites[names[site.name]].units * so_far * share
+            cost[names[site.name]] = specimen.sites[names[site.name]].units * (so_far * share + (place + 1) * CALL)
     counts, left = dict.fromkeys(where, 0), budget
     for count in (1, *range(3, most, 3), most):  # every layer gets one before any gets three
         for layer in sorted(cost, key=lambda layer: cost[layer]):
