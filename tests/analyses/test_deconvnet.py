@@ -16,7 +16,7 @@ from microtome.formulas.specificity import concentration
 from microtome.image_sources import open_images
 from microtome.network.randomised import randomised
 from microtome.network.reconstructing import LEVELS
-from microtome.network.sampling import CALL, affordable, channels_first
+from microtome.network.sampling import CALL, affordable, by_image, channels_first, spread_over_depth
 from microtome.reconstruction import reconstruct
 from microtome.runner import Look
 from toys import Plain, noise, opened, seeded
