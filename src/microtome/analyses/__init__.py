@@ -19,6 +19,7 @@ from .faithfulness import Faithfulness
 from .filters import Filters
 from .labels import Labels
 from .maps import Maps
+from .pathways import Pathways
 from .preferences import Preferences
 from .specificity import Specificity
 from .superstimuli import Superstimuli
@@ -27,6 +28,7 @@ from .twins import Twins
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection,
+    Pathways,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
