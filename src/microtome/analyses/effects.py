@@ -10,8 +10,9 @@ from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting, unread_lay
 from ..cards import Card, Column, Finding, Table, Text, card_link, layer_link, unit_link
 from ..errors import NotApplicable
 from ..figures import new_figure
-from ..formulas.effects import agreement, losses, movers, recalls, share_below, telling
+from ..formulas.effects import agreement, movers, share_below
 from ..formulas.resampling import bootstrap_means
+from ..formulas.unit_effects import UnitEffects, between
 from ..network.effects import Surgeon, gathered, halves, parts_of, slopes_of
 from ..network.first_order import added
 from ..network.silencing import before_the_logits
@@ -21,119 +22,61 @@ from ..network.specimen import Specimen
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOVED = 3  # classes that are named on each side
+MOVED = 3  # classes that are named
 TITLE = "When a unit is silenced"
-
-ByLayer = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectsResult(Result):
-    """Everything by layer, m of its U units silenced one by one on n images; `learnt` others gave means and estimates.
-
-    Shapes: label (n,) the image's class, or without labels the network's own answer; before (n,), after (m, n) answers;
-    fall (m, n) of the label's logit above the mean of all; interval (m, 2), 95%, of its mean; units (m,), drawn (m,)
-    bool those at random; estimate (U,), NaN where there is none; classes, moved (m, 2 k): those whose logits fall most
-    and those that rise most, by how much. `agreement` is that of estimate and fall. `last` is the layer whose units are
-    the classes themselves, or "".
-    """
-
-    class_names: tuple[str, ...]
-    labelled: bool
-    learnt: int
-    last: str
-    label: np.ndarray
-    before: np.ndarray
-    estimate: ByLayer
-    units: ByLayer
-    drawn: ByLayer
-    after: ByLayer
-    fall: ByLayer
-    interval: ByLayer
-    classes: ByLayer
-    moved: ByLayer
-    agreement: np.ndarray
-
-    @property
-    def images(self) -> int:
-        """How many images the effects are measured on."""
-        return len(self.label)
-
-    @property
-    def measured(self) -> list[str]:
-        """The layers of which some units were silenced."""
-        return [layer for layer, units in self.units.items() if len(units)]
-
-    def mean_fall(self, layer: str) -> np.ndarray:
-        """By how much the logit of the image's class falls. Shapes: (m,)."""
-        found: np.ndarray = self.fall[layer].mean(1)
-        return found
-
-    def cost(self, layer: str, among: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The points of right answers that are lost net, without labels of the network's own, and their interval, wider
-        if a unit is picked among several. Shapes: (m,), (m,), (m,).
-        """
-        cost, low, high = losses(self.before == self.label, self.after[layer] == self.label, among)
-        return 100 * cost, 100 * low, 100 * high
-
-    def certain(self, layer: str) -> np.ndarray:
-        """Whether a unit alone costs answers, with intervals wider for all that were silenced. Shapes: (m,) bool."""
-        found: np.ndarray = self.cost(layer, len(self.units[layer]))[1] > 0
-        return found
-
-    @property
-    def _of(self) -> str:
-        return "of accuracy" if self.labelled else "of the answers"
-
-    @property
-    def _logit(self) -> str:
-        return f"the logit of the image's {'class' if self.labelled else 'answer'}"
+class EffectsResult(UnitEffects, Result):
+    """What was measured, and what there is to say of it; see `UnitEffects`."""
 
     def findings(self) -> list[Finding]:
         inner = [layer for layer in self.measured if layer != self.last]
-        if not inner:
-            return []
-        among, costs = sum(len(self.units[k]) for k in inner), {k: self.cost(k)[0] for k in inner}
-        layer, place = max(((k, n) for k in inner for n in range(len(self.units[k]))),
-                           key=lambda at: (costs[at[0]][at[1]], self.mean_fall(at[0])[at[1]]))  # fmt: skip
-        cost, low, high = (float(each[place]) for each in self.cost(layer, among))
-        unit = f"{layer}:{self.units[layer][place]}"
-        says = f"costs {cost:.0f} points {self._of} [{low:.0f}, {high:.0f}] on {self.images} held-out images"
-        others = self.drawn[layer] & (np.arange(len(self.drawn[layer])) != place)
-        beside = (f"a random unit of its layer costs {costs[layer][others].mean():.1f} points (mean of {others.sum()})"
-                  if others.any() else "no other unit of its layer was silenced")  # fmt: skip
-        without = sum(not self.certain(k).any() for k in inner)
-        found = [Finding(
-            sentence=f"Silencing {unit} {says}" if low > 0 else
-            f"No unit matters alone for certain: the costliest of {among:,} that were silenced, {unit}, {says}",
-            number=cost, weight=min(0.85, 0.3 + max(0.0, low / 100)), link=layer_link(layer, "sort=effect"),
-            control=f"{beside}; the interval is wider for picking it among {among:,}",
-        ), Finding(
-            sentence=f"In {without} of {len(inner)} layers no unit costs answers for certain if it is silenced alone",
-            number=without, weight=0.25, link=card_link(TITLE),
-            control=f"{among:,} units on {self.images} images; without any effect it would be about "
-            f"{0.95 * len(inner):.0f} or more",
-        )]  # fmt: skip
+        found = [self._costliest(inner)] if inner else []
+        guessed = {k: np.nan_to_num(self.estimate[k][self.units[k]], nan=-np.inf) for k in inner}
+        if inner and max(map(np.max, guessed.values())) > 0:  # one unit, chosen by other images
+            layer = max(inner, key=lambda k: float(guessed[k].max()))
+            found.insert(0, self._likeliest(layer, int(guessed[layer].argmax())))
         rho, low, high, shuffled = self.agreement
         if np.isfinite(self.agreement).all():
             found.append(Finding(
                 sentence=f"A first-order estimate ranks units as their measured effects do at {rho:.2f} [{low:.2f}, "
-                f"{high:.2f}] (rank correlation over {self._compared():,} units, on other images)",
+                f"{high:.2f}] (rank correlation over {self.compared():,} units, on other images)",
                 number=float(rho), weight=0.2, link=card_link(TITLE),
                 control=f"with estimates shuffled within each layer {shuffled:.2f}",
             ))  # fmt: skip
         return found
 
-    def _compared(self) -> int:
-        return sum(int(telling(self.estimate[k][self.units[k]], self.mean_fall(k)).sum()) for k in self.measured)
+    def _likeliest(self, layer: str, place: int) -> Finding:
+        cost, low, high = (float(each[place]) for each in self.cost(layer))
+        return Finding(
+            sentence=f"Silencing {layer}:{self.units[layer][place]}, the unit with the largest estimate on other "
+            f"images, lowers {self.logit} by {between(self.mean_fall(layer)[place], self.interval[layer][place], 2)} "
+            f"and costs {cost:.0f} points {self.points_of} [{low:.0f}, {high:.0f}] on {self.images} held-out images",
+            number=float(self.mean_fall(layer)[place]), weight=min(0.85, 0.3 + max(0.0, low / 100)),
+            link=layer_link(layer, "sort=effect"), control=self.beside(layer, place),
+        )  # fmt: skip
+
+    def _costliest(self, inner: Sequence[str]) -> Finding:
+        among, costs = sum(len(self.units[k]) for k in inner), {k: self.cost(k)[0] for k in inner}
+        layer = max(inner, key=lambda k: float(costs[k].max()))
+        place, without = int(costs[layer].argmax()), sum(not self.certain(k).any() for k in inner)
+        cost, low, high = (float(each[place]) for each in self.cost(layer, among))
+        return Finding(
+            sentence=f"In {without} of {len(inner)} layers no unit that was silenced alone costs answers for certain; "
+            f"the costliest of {among:,}, {layer}:{self.units[layer][place]}, costs {cost:.0f} points {self.points_of} "
+            f"[{low:.0f}, {high:.0f}] on {self.images} held-out images",
+            number=without, weight=0.25, link=card_link(TITLE),
+            control=f"{self.beside(layer, place)}; intervals are wider for choosing among so many",
+        )  # fmt: skip
 
     def columns(self) -> list[Column]:
         how = f"on {self.images} held-out images, when its channel is replaced by its mean"
         return [
             Column(name="effect", values={k: self._whole(k, self.mean_fall(k)) for k in self.measured},
-                   how_to_read=f"By how much {self._logit} falls {how}."),
+                   how_to_read=f"By how much {self.logit} falls {how}."),
             Column(name="effect on answers", values={k: self._whole(k, self.cost(k)[0]) for k in self.measured},
-                   how_to_read=f"Points {self._of} that are lost {how}."),
+                   how_to_read=f"Points {self.points_of} that are lost {how}."),
             Column(name="effect, estimated", values=self.estimate,
                    how_to_read=f"The fall of the logit to first order, from {self.learnt} other images."),
         ]  # fmt: skip
@@ -145,14 +88,14 @@ class EffectsResult(Result):
         return out
 
     def cards(self) -> list[Card]:
-        header = ("layer", "units", "silenced", "median effect", "largest effect", f"its points {self._of}",
+        header = ("layer", "units", "silenced", "median effect", "largest effect", f"its points {self.points_of}",
                   "beyond noise", "cost answers")  # fmt: skip
         links = tuple(unit_link(k, int(self.units[k][self.mean_fall(k).argmax()])) if len(self.units[k]) else
                       layer_link(k) for k in self.estimate)  # fmt: skip
         table = Card(
             title=TITLE, content=Table(header=header, rows=tuple(map(self._row, self.estimate)), links=links),
             how_to_read="A unit's channel is replaced by its mean, one unit at a time. The effect is how far "
-            f"{self._logit}, above the mean of all classes, falls. By layer: the median of random units, the unit with "
+            f"{self.logit}, above the mean of all classes, falls. By layer: the median of random units, the unit with "
             "the largest, how many random units have an effect that is not 0 for certain, and how many units cost "
             f"answers for certain. {self._estimate_in_words()}",
             control=f"{self.images} held-out images; means and estimates are of {self.learnt} others. Beyond noise: by "
@@ -165,7 +108,7 @@ class EffectsResult(Result):
         rho, low, high, shuffled = self.agreement
         if not np.isfinite(self.agreement).all():
             return "How well estimates to first order do cannot be told."
-        return (f"Estimates to first order rank {self._compared():,} units as measured at {rho:.2f} [{low:.2f}, "
+        return (f"Estimates to first order rank {self.compared():,} units as measured at {rho:.2f} [{low:.2f}, "
                 f"{high:.2f}] (rank correlation), shuffled within layers at {shuffled:.2f}.")  # fmt: skip
 
     def _row(self, layer: str) -> tuple[str | int, ...]:
@@ -185,9 +128,9 @@ class EffectsResult(Result):
         place, estimate = {int(unit): k for k, unit in enumerate(self.units[layer])}, self.estimate[layer]
         below = share_below(self.mean_fall(layer), self.drawn[layer]) if place else np.zeros(0)
         lines = tuple(
-            self._line(layer, place[unit], float(below[place[unit]])) if unit in place else
+            self.in_words(layer, place[unit], float(below[place[unit]])) if unit in place else
             "Not silenced, and there is no gradient to estimate what would happen." if np.isnan(value) else
-            f"Not silenced. To first order {self._logit} would fall by {value:.3f}, further than with "
+            f"Not silenced. To first order {self.logit} would fall by {value:.3f}, further than with "
             f"{(estimate < value).mean():.0%} of the layer's units."
             for unit, value in enumerate(estimate)
         )  # fmt: skip
@@ -198,27 +141,6 @@ class EffectsResult(Result):
             control=f"{self.drawn[layer].sum()} random units of the layer were silenced too. "
             f"{self._estimate_in_words()}",
         )  # fmt: skip
-
-    def _line(self, layer: str, k: int, below: float) -> str:
-        """What silencing one unit does, in sentences."""
-        right, after = self.before == self.label, self.after[layer][k] == self.label
-        cost, low, high = (each[k] for each in self.cost(layer))
-        words = [f"{'Accuracy' if self.labelled else 'Answers kept'}: {right.mean():.0%} before, {after.mean():.0%} "
-                 f"after, a loss of {cost:.0f} points [{low:.0f}, {high:.0f}]."]  # fmt: skip
-        (low, high), guess = self.interval[layer][k], self.estimate[layer][self.units[layer][k]]
-        falls = f"{self._logit.capitalize()} falls by {self.mean_fall(layer)[k]:.3f}"
-        falls += "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-        falls += "" if np.isnan(guess) else f", to first order {guess:.3f}"
-        words.append(falls + ("." if np.isnan(below) else f": further than with {below:.0%} of other random units."))
-        moved = [f"{self.class_names[c]} {by:+.2f}"
-                 for c, by in zip(self.classes[layer][k], self.moved[layer][k], strict=True)]  # fmt: skip
-        if self.fall[layer][k].any() and moved:
-            half = len(moved) // 2
-            words.append(f"Fall most: {', '.join(moved[:half])}. Rise most: {', '.join(moved[: half - 1 : -1])}.")
-        changed = recalls(self.label, right, after) if self.labelled else []
-        words += [f"Recall of {self.class_names[c]}: {old} of {count} before, {new} after."
-                  for c, old, new, count in dict.fromkeys((*changed[:1], *changed[-1:]))]  # fmt: skip
-        return " ".join(words)
 
     def plot(self) -> "Figure":
         """Effects by layer, random units and the largest, beside the estimates; and estimates against effects."""
@@ -283,13 +205,15 @@ class Effects(Analysis):
         estimate = {k: each.fall for k, each in sums.items()}
         falls = {k: each.mean(1) for k, each in found["fall"].items()}
         ends = list(where)[-1]
+        last = ends if specimen.sites[ends].units == specimen.classes else ""
+        inner = [layer for layer in where if layer != last]
         return EffectsResult(
             **found, class_names=specimen.class_names, labelled=specimen.labelled, learnt=len(learnt),
-            last=ends if specimen.sites[ends].units == specimen.classes else "", estimate=estimate,
+            last=last, estimate=estimate,
             units={k: some for k, (some, _) in chosen.items()}, drawn={k: drawn for k, (_, drawn) in chosen.items()},
             interval={k: bootstrap_means(each) for k, each in found["fall"].items()},
             classes={k: which for k, (which, _) in moved.items()}, moved={k: by for k, (_, by) in moved.items()},
-            agreement=agreement([estimate[k][chosen[k][0]] for k in where], [falls[k] for k in where], specimen.seed),
+            agreement=agreement([estimate[k][chosen[k][0]] for k in inner], [falls[k] for k in inner], specimen.seed),
         )  # fmt: skip
 
     def check(self, specimen: Specimen) -> None:

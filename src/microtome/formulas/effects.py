@@ -7,7 +7,8 @@ from .paired import paired_interval
 from .proportions import two_sided
 
 DRAWS = 400  # of the rank correlation's interval
-FEWEST_PER_CLASS = 5  # images of which a recall is told
+FEWEST_COMPARED = 10  # units whose ranks say something
+FEWEST_PER_CLASS = 5  # images of which something is told
 
 
 def losses(before: np.ndarray, after: np.ndarray, among: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -32,14 +33,20 @@ def share_below(falls: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def movers(moved: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The classes whose logits fall most, most first, then those that rise most, least first; and by how much.
-
-    Shapes: moved (m, K) -> (m, 2 k) classes and numbers, k at most `count` and half of K.
-    """
-    k = min(count, moved.shape[1] // 2)
-    order = np.argsort(moved, axis=1, kind="stable")
-    chosen = np.concatenate([order[:, :k], order[:, moved.shape[1] - k :]], 1)
+    """The classes whose logits move most, and by how much. Shapes: moved (m, K) -> (m, k) twice, k at most `count`."""
+    chosen = np.argsort(-moved, axis=1, kind="stable")[:, :count]
     return chosen, np.take_along_axis(moved, chosen, 1)
+
+
+def falls_by_class(label: np.ndarray, fall: np.ndarray) -> list[tuple[int, float, int]]:
+    """Of the classes with enough images: class, mean fall of its own logit on its own images, how many; those that
+    lose most first.
+
+    Shapes: label, fall (n,).
+    """
+    counts = {int(k): int((label == k).sum()) for k in np.unique(label)}
+    found = [(k, float(fall[label == k].mean()), n) for k, n in counts.items() if n >= FEWEST_PER_CLASS]
+    return sorted(found, key=lambda each: -each[1])
 
 
 def recalls(label: np.ndarray, before: np.ndarray, after: np.ndarray) -> list[tuple[int, int, int, int]]:
@@ -62,12 +69,14 @@ def agreement(estimates: list[np.ndarray], measured: list[np.ndarray], seed: int
     replacement, and the same of estimates that are shuffled within their layers.
 
     Shapes: one array a layer, (m,) each, NaN where there is no estimate -> (4,); units with no effect by both say
-    nothing and are left out.
+    nothing and are left out; of a few units nothing is told (NaN).
     """
     random = np.random.default_rng(seed)
     mixed = np.concatenate([random.permutation(part) for part in estimates] or [np.zeros(0)])
     one, other = (np.concatenate([*part, np.zeros(0)]) for part in (estimates, measured))
     kept = telling(one, other)
+    if kept.sum() < FEWEST_COMPARED:
+        return np.full(4, np.nan)
     one, drawn = one[kept], random.integers(max(1, kept.sum()), size=(DRAWS, kept.sum()))
     other_kept = other[kept]
     again = np.array([rank_correlation(one[some], other_kept[some]) for some in drawn])

@@ -36,7 +36,8 @@ class Surgeon:
         """What is kept of some images with each unit silenced.
 
         Shapes, n images, m units of a layer, K classes: label, before (n,); by layer after (m, n) answers, fall (m, n)
-        of the label's logit above the mean of all, moved (m, K) float32, the sum over images of how far logits rise.
+        of the label's logit above the mean of all, moved (m, K) float32, the sum over images of how far logits move,
+        squared.
         """
         images = self._normalised(places)
         found = silenced(self.specimen.model, images, self.where, units, means, self._whole(images))
@@ -47,7 +48,7 @@ class Surgeon:
             "label": label, "before": before,
             "after": {k: each.argmax(2).astype(np.int32) for k, each in found.after.items()},
             "fall": {k: own - each[:, rows, label] for k, each in found.after.items()},
-            "moved": {k: (each - found.before).sum(1).astype(np.float32) for k, each in found.after.items()},
+            "moved": {k: ((each - found.before) ** 2).sum(1).astype(np.float32) for k, each in found.after.items()},
         }  # fmt: skip
 
     def _whole(self, images: Tensor) -> tuple[str, ...]:
@@ -88,13 +89,13 @@ def parts_of(places: np.ndarray, size: int) -> tuple[tuple[int, ...], ...]:
 
 
 def gathered(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What was measured on some images after the other, as of all together; moved is a mean then."""
+    """What was measured on some images after the other, as of all together; moved is a root mean square then."""
     images = sum(len(part["label"]) for part in parts)
     layers = list(parts[0]["after"])
     joined: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in ("label", "before")}
     for name in ("after", "fall"):
         joined[name] = {k: np.concatenate([part[name][k] for part in parts], 1) for k in layers}
-    joined["moved"] = {k: sum(part["moved"][k].astype(np.float64) for part in parts) / images for k in layers}
+    joined["moved"] = {k: np.sqrt(sum(part["moved"][k].astype(np.float64) for part in parts) / images) for k in layers}
     return joined
 
 

@@ -8,14 +8,14 @@ from .silencing import needed_behind, stacked
 from .sites import Sites
 from .specimen import Effort, Specimen
 
-SILENCING: dict[Effort, float] = {"quick": 2e10, "normal": 2e11, "full": float("inf")}  # multiply-adds of it
+SILENCING: dict[Effort, float] = {"quick": 2e10, "normal": 4e11, "full": float("inf")}  # multiply-adds of it
 ESTIMATES: dict[Effort, float] = {"quick": 1e10, "normal": 1e11, "full": float("inf")}
 FEWEST_UNITS = 4  # of a layer: some that matter by the estimate, some at random
 IMAGES = (64, 32, 16)  # that are tried where not all can be used
 KEPT_BYTES = 1 << 28  # of the tensors that are put back in their places
 TOGETHER = 16  # images that are worked on at once
 CALL = 2e6  # multiply-adds in whose time one call of the network is set up
-ESTIMATING = 3  # an estimate costs as many forward passes: one, and two on the way back
+ESTIMATING = 5  # an estimate takes the time of so many forward passes: measured, there, back and the sums
 
 
 def images_together(sites: Sites, where: Mapping[str, str]) -> int:
