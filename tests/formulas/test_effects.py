@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from microtome.formulas.correlation import rank_correlation
-from microtome.formulas.effects import agreement, falls_by_class, losses, movers, recalls, share_below
+from microtome.formulas.effects import agreement, falls_by_class, losses, movers, ranked, recalls
 from microtome.formulas.resampling import bootstrap_mean, bootstrap_means
 
 DRAW = np.random.default_rng(0)
@@ -23,8 +23,7 @@ def test_losses_are_net_and_wider_if_picked_among_several() -> None:
 
 def test_a_unit_is_ranked_among_random_others() -> None:
     falls, drawn = np.array([3.0, 1.0, 2.0, 5.0]), np.array([False, True, True, True])
-    assert share_below(falls, drawn).tolist() == [2 / 3, 0, 0.5, 1]
-    assert np.isnan(share_below(np.array([1.0]), np.array([True]))).all()
+    assert [each.tolist() for each in ranked(falls, drawn)] == [[2, 0, 1, 2], [3, 2, 2, 2]]
 
 
 def test_movers_are_the_largest_and_classes_of_many_images_are_told_apart() -> None:

@@ -10,7 +10,7 @@ from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting, unread_lay
 from ..cards import Card, Column, Finding, Table, Text, card_link, layer_link, unit_link
 from ..errors import NotApplicable
 from ..figures import new_figure
-from ..formulas.effects import agreement, movers, share_below
+from ..formulas.effects import agreement, movers, ranked
 from ..formulas.resampling import bootstrap_means
 from ..formulas.unit_effects import UnitEffects, between
 from ..network.effects import Surgeon, gathered, halves, parts_of, slopes_of
@@ -37,13 +37,13 @@ class EffectsResult(UnitEffects, Result):
         if inner and max(map(np.max, guessed.values())) > 0:  # one unit, chosen by other images
             layer = max(inner, key=lambda k: float(guessed[k].max()))
             found.insert(0, self._likeliest(layer, int(guessed[layer].argmax())))
-        rho, low, high, shuffled = self.agreement
-        if np.isfinite(self.agreement).all():
+        rho = self.agreement[0, 0]
+        if np.isfinite(self.agreement[0]).all():
             found.append(Finding(
-                sentence=f"A first-order estimate ranks units as their measured effects do at {rho:.2f} [{low:.2f}, "
-                f"{high:.2f}] (rank correlation over {self.compared():,} units, on other images)",
+                sentence=f"A first-order estimate ranks {self.compared():,} units as their measured effects do at "
+                f"{between(rho, self.agreement[0, 1:3], 2)} (rank correlation, on other images)",
                 number=float(rho), weight=0.2, link=card_link(TITLE),
-                control=f"with estimates shuffled within each layer {shuffled:.2f}",
+                control=f"with estimates shuffled within each layer {self.agreement[0, 3]:.2f}",
             ))  # fmt: skip
         return found
 
@@ -52,7 +52,7 @@ class EffectsResult(UnitEffects, Result):
         return Finding(
             sentence=f"Silencing {layer}:{self.units[layer][place]}, the unit with the largest estimate on other "
             f"images, lowers {self.logit} by {between(self.mean_fall(layer)[place], self.interval[layer][place], 2)} "
-            f"and costs {cost:.0f} points {self.points_of} [{low:.0f}, {high:.0f}] on {self.images} held-out images",
+            f"and costs {cost:z.0f} points {self.points_of} [{low:z.0f}, {high:z.0f}] on {self.images} held-out images",
             number=float(self.mean_fall(layer)[place]), weight=min(0.85, 0.3 + max(0.0, low / 100)),
             link=layer_link(layer, "sort=effect"), control=self.beside(layer, place),
         )  # fmt: skip
@@ -64,8 +64,8 @@ class EffectsResult(UnitEffects, Result):
         cost, low, high = (float(each[place]) for each in self.cost(layer, among))
         return Finding(
             sentence=f"In {without} of {len(inner)} layers no unit that was silenced alone costs answers for certain; "
-            f"the costliest of {among:,}, {layer}:{self.units[layer][place]}, costs {cost:.0f} points {self.points_of} "
-            f"[{low:.0f}, {high:.0f}] on {self.images} held-out images",
+            f"the costliest of {among:,}, {layer}:{self.units[layer][place]}, costs {cost:z.0f} points "
+            f"{self.points_of} [{low:z.0f}, {high:z.0f}] on {self.images} held-out images",
             number=without, weight=0.25, link=card_link(TITLE),
             control=f"{self.beside(layer, place)}; intervals are wider for choosing among so many",
         )  # fmt: skip
@@ -92,24 +92,18 @@ class EffectsResult(UnitEffects, Result):
                   "beyond noise", "cost answers")  # fmt: skip
         links = tuple(unit_link(k, int(self.units[k][self.mean_fall(k).argmax()])) if len(self.units[k]) else
                       layer_link(k) for k in self.estimate)  # fmt: skip
+        of_classes = f" The units of {self.last} are the classes themselves." if self.last else ""
         table = Card(
             title=TITLE, content=Table(header=header, rows=tuple(map(self._row, self.estimate)), links=links),
             how_to_read="A unit's channel is replaced by its mean, one unit at a time. The effect is how far "
             f"{self.logit}, above the mean of all classes, falls. By layer: the median of random units, the unit with "
             "the largest, how many random units have an effect that is not 0 for certain, and how many units cost "
-            f"answers for certain. {self._estimate_in_words()}",
+            f"answers for certain.{of_classes} {self.estimate_in_words()}",
             control=f"{self.images} held-out images; means and estimates are of {self.learnt} others. Beyond noise: by "
             "chance 5%. Cost answers: intervals are wider for the number of units, so that by chance 5% of layers have "
             "any.",
         )  # fmt: skip
         return [table, *map(self._unit_card, self.estimate)]
-
-    def _estimate_in_words(self) -> str:
-        rho, low, high, shuffled = self.agreement
-        if not np.isfinite(self.agreement).all():
-            return "How well estimates to first order do cannot be told."
-        return (f"Estimates to first order rank {self.compared():,} units as measured at {rho:.2f} [{low:.2f}, "
-                f"{high:.2f}] (rank correlation), shuffled within layers at {shuffled:.2f}.")  # fmt: skip
 
     def _row(self, layer: str) -> tuple[str | int, ...]:
         units, drawn = self.units[layer], self.drawn[layer]
@@ -119,18 +113,18 @@ class EffectsResult(UnitEffects, Result):
         cost, low, high = (each[place] for each in self.cost(layer))
         beyond = ((self.interval[layer][:, 0] > 0) | (self.interval[layer][:, 1] < 0))[drawn]
         return (
-            layer, len(self.estimate[layer]), len(units), f"{np.median(falls[drawn]):.3f}" if drawn.any() else "–",
-            f"{falls[place]:.2f} (:{units[place]})", f"{cost:.0f} [{low:.0f}, {high:.0f}]",
+            layer, len(self.estimate[layer]), len(units), f"{np.median(falls[drawn]):z.3f}" if drawn.any() else "–",
+            f"{falls[place]:z.2f} (:{units[place]})", f"{cost:z.0f} [{low:z.0f}, {high:z.0f}]",
             f"{beyond.sum()} of {len(beyond)}", f"{self.certain(layer).sum()} of {len(units)}",
         )  # fmt: skip
 
     def _unit_card(self, layer: str) -> Card:
         place, estimate = {int(unit): k for k, unit in enumerate(self.units[layer])}, self.estimate[layer]
-        below = share_below(self.mean_fall(layer), self.drawn[layer]) if place else np.zeros(0)
+        below, others = ranked(self.mean_fall(layer), self.drawn[layer]) if place else (np.zeros(0), np.zeros(0))
         lines = tuple(
-            self.in_words(layer, place[unit], float(below[place[unit]])) if unit in place else
+            self.in_words(layer, place[unit], int(below[place[unit]]), int(others[place[unit]])) if unit in place else
             "Not silenced, and there is no gradient to estimate what would happen." if np.isnan(value) else
-            f"Not silenced. To first order {self.logit} would fall by {value:.3f}, further than with "
+            f"Not silenced. To first order {self.logit} would fall by {value:z.3f}, further than with "
             f"{(estimate < value).mean():.0%} of the layer's units."
             for unit, value in enumerate(estimate)
         )  # fmt: skip
@@ -139,7 +133,7 @@ class EffectsResult(UnitEffects, Result):
             how_to_read=f"What changes on {self.images} held-out images when its channel is replaced by its mean of "
             f"{self.learnt} other images. Logits are above the mean of all classes; intervals 95%.",
             control=f"{self.drawn[layer].sum()} random units of the layer were silenced too. "
-            f"{self._estimate_in_words()}",
+            f"{self.estimate_in_words()}",
         )  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -175,7 +169,7 @@ class Effects(Analysis):
     question = "What happens to the answers when a unit is silenced?"
     result = EffectsResult
 
-    images: int = setting(0, help="held-out images; 0: half of all, or 16 to 64 as the effort allows")
+    images: int = setting(0, help="held-out images; 0: 16 to 256 as the effort allows, at most half of all")
     units: int = setting(0, help="units of each layer; 0: as many as effort and each layer's cost allow")
 
     def steps(self, specimen: Specimen) -> Steps:
@@ -187,7 +181,7 @@ class Effects(Analysis):
         learnt, judged = halves(specimen, images_for_estimate(specimen), number)
         if not (len(learnt) and len(judged)):
             raise _too_few(len(learnt) + len(judged))
-        slopes = yield Jobs(key=f"estimates, of {list(where)}", items=parts_of(learnt, size),
+        slopes = yield Jobs(key="estimates to first order", items=parts_of(learnt, size),
                             function=lambda some: [surgeon.estimate(places) for places in some])  # fmt: skip
         sums = {k: added([slopes_of(each[k]) for each in slopes]) for k in where}
         chosen = {
@@ -197,7 +191,8 @@ class Effects(Analysis):
         units = {k: tuple(map(int, some)) for k, (some, _) in chosen.items()}
         means = {k: each.mean for k, each in sums.items()}
         answers = yield Jobs(
-            key=f"silenced, means of {len(learnt)} images", items=tuple((p, units) for p in parts_of(judged, size)),
+            key=f"units silenced, means of {len(learnt)} images",
+            items=tuple((places, units) for places in parts_of(judged, size)),
             function=lambda some: [surgeon.measure(places, of, means) for places, of in some],
         )  # fmt: skip
         found = gathered(answers)
@@ -207,13 +202,15 @@ class Effects(Analysis):
         ends = list(where)[-1]
         last = ends if specimen.sites[ends].units == specimen.classes else ""
         inner = [layer for layer in where if layer != last]
+        half = len(inner) // 2
         return EffectsResult(
             **found, class_names=specimen.class_names, labelled=specimen.labelled, learnt=len(learnt),
             last=last, estimate=estimate,
             units={k: some for k, (some, _) in chosen.items()}, drawn={k: drawn for k, (_, drawn) in chosen.items()},
             interval={k: bootstrap_means(each) for k, each in found["fall"].items()},
             classes={k: which for k, (which, _) in moved.items()}, moved={k: by for k, (_, by) in moved.items()},
-            agreement=agreement([estimate[k][chosen[k][0]] for k in inner], [falls[k] for k in inner], specimen.seed),
+            agreement=np.stack([agreement([estimate[k][chosen[k][0]] for k in some], [falls[k] for k in some],
+                                          specimen.seed) for some in (inner, inner[:half], inner[half:])]),
         )  # fmt: skip
 
     def check(self, specimen: Specimen) -> None:

@@ -22,14 +22,12 @@ def losses(before: np.ndarray, after: np.ndarray, among: int = 1) -> tuple[np.nd
     return (lost - gained) / max(1, len(before)), *ends
 
 
-def share_below(falls: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The share of random units, others than the unit itself, with smaller falls; NaN without others.
+def ranked(falls: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many random units, others than the unit itself, have smaller falls, and how many there are.
 
-    Shapes: falls (m,), drawn (m,) bool -> (m,).
+    Shapes: falls (m,), drawn (m,) bool -> (m,), (m,).
     """
-    others = drawn.sum() - drawn.astype(int)
-    less = ((falls[None] < falls[:, None]) & drawn[None]).sum(1)
-    return np.divide(less, others, out=np.full(len(falls), np.nan), where=others > 0)
+    return ((falls[None] < falls[:, None]) & drawn[None]).sum(1), drawn.sum() - drawn.astype(int)
 
 
 def movers(moved: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,8 @@ class UnitEffects:
     Shapes: label (n,) the image's class, or without labels the network's own answer; before (n,), after (m, n) answers;
     fall (m, n) of the label's logit above the mean of all; interval (m, 2), 95%, of its mean; units (m,), drawn (m,)
     bool those at random; estimate (U,), NaN where there is none; classes, moved (m, k): those whose logits move most,
-    and by how much, root mean square. `agreement` is that of estimate and fall. `last` is the layer whose units are
+    and by how much, root mean square. agreement (3, 4) is that of estimate and fall in all layers but
+    the last, in the first half of these and in the second; see `effects.agreement`. `last` is the layer whose units are
     the classes themselves, or "".
     """
 
@@ -80,24 +81,34 @@ class UnitEffects:
         others = self.drawn[layer] & (np.arange(len(self.drawn[layer])) != place)
         if not others.any():
             return "no other unit of its layer was silenced"
-        return (f"a random unit of its layer {self.mean_fall(layer)[others].mean():.2f} and "
-                f"{self.cost(layer)[0][others].mean():.1f} points (means of {others.sum()})")  # fmt: skip
+        return (f"a random unit of its layer {self.mean_fall(layer)[others].mean():z.2f} and "
+                f"{self.cost(layer)[0][others].mean():z.1f} points (means of {others.sum()})")  # fmt: skip
 
     def compared(self) -> int:
         """Over how many units the agreement of estimate and fall is."""
         inner = [layer for layer in self.measured if layer != self.last]
         return sum(int(telling(self.estimate[k][self.units[k]], self.mean_fall(k)).sum()) for k in inner)
 
-    def in_words(self, layer: str, k: int, below: float) -> str:
+    def estimate_in_words(self) -> str:
+        """How well the estimate ranks units, beside estimates of other units of the layer."""
+        (rho, low, high, shuffled), *parts = self.agreement
+        if not np.isfinite(self.agreement[0]).all():
+            return "How well estimates to first order do cannot be told."
+        halves = " and ".join(f"{each[0]:.2f}" for each in parts if np.isfinite(each[0]))
+        halves = f" In the first and the second half of the layers: {halves}." if halves.count(" and ") else ""
+        return (f"Estimates to first order rank {self.compared():,} units as measured at {rho:.2f} [{low:z.2f}, "
+                f"{high:z.2f}] (rank correlation), shuffled within layers at {shuffled:.2f}.{halves}")  # fmt: skip
+
+    def in_words(self, layer: str, k: int, below: int, others: int) -> str:
         """What silencing one unit does, in sentences."""
         right, after = self.before == self.label, self.after[layer][k] == self.label
         cost, low, high = (each[k] for each in self.cost(layer))
         words = [f"{'Accuracy' if self.labelled else 'Answers kept'}: {right.mean():.0%} before, {after.mean():.0%} "
-                 f"after, a loss of {cost:.0f} points [{low:.0f}, {high:.0f}]."]  # fmt: skip
+                 f"after, a loss of {cost:z.0f} points [{low:z.0f}, {high:z.0f}]."]  # fmt: skip
         guess = self.estimate[layer][self.units[layer][k]]
         falls = f"{self.logit.capitalize()} falls by {between(self.mean_fall(layer)[k], self.interval[layer][k], 3)}"
-        falls += "" if np.isnan(guess) else f", to first order {guess:.3f}"
-        words.append(falls + ("." if np.isnan(below) else f": further than with {below:.0%} of other random units."))
+        falls += "" if np.isnan(guess) else f", to first order {guess:z.3f}"
+        words.append(falls + (f": further than with {below} of {others} other random units." if others else "."))
         if self.fall[layer][k].any():
             moved = (f"{self.class_names[c]} {by:.2f}"
                      for c, by in zip(self.classes[layer][k], self.moved[layer][k], strict=True))  # fmt: skip
@@ -110,7 +121,7 @@ class UnitEffects:
         falls, words = falls_by_class(self.label, self.fall[layer][k]), []
         told = [f"{self.class_names[c]} {-by:+.2f} ({count} images)" for c, by, count in falls]
         if len(told) > 1:
-            words = [f"Classes whose own logit loses most: {', '.join(told[:NAMED])}; that gain most: "
+            words = [f"Classes whose own logit loses most: {', '.join(told[:NAMED])}; that lose least or gain: "
                      f"{', '.join(told[: -NAMED - 1 : -1])}."]  # fmt: skip
         changed = recalls(self.label, right, after) if self.labelled else []
         return words + [f"Recall of {self.class_names[c]}: {old} of {count} before, {new} after."
@@ -119,5 +130,5 @@ class UnitEffects:
 
 def between(value: float, ends: np.ndarray, digits: int) -> str:
     """A number with its interval, where there is one."""
-    words = f"{value:.{digits}f}"
-    return words if np.isnan(ends).any() else f"{words} [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"
+    words = f"{value:z.{digits}f}"
+    return words if np.isnan(ends).any() else f"{words} [{ends[0]:z.{digits}f}, {ends[1]:z.{digits}f}]"

@@ -25,7 +25,7 @@ from .recorder import Enough, calls_changed
 from .sites import Site, Sites
 from .untouched import untouched
 
-STACK_BYTES = 1 << 24  # of the largest tensor behind a unit: more units at once are no faster
+STACK_BYTES = 1 << 21  # of the largest tensor behind a unit: more units at once are no faster, as caches are small
 STACKED = 32  # units at once
 CHECKED = 2  # images on which it is checked that a part of the network gives what the whole one does
 TOLERANCE = 256  # units in the last place of the largest logit, by which kernels for other batch sizes may differ

@@ -10,8 +10,9 @@ from .specimen import Effort, Specimen
 
 SILENCING: dict[Effort, float] = {"quick": 2e10, "normal": 4e11, "full": float("inf")}  # multiply-adds of it
 ESTIMATES: dict[Effort, float] = {"quick": 1e10, "normal": 1e11, "full": float("inf")}
-FEWEST_UNITS = 4  # of a layer: some that matter by the estimate, some at random
-IMAGES = (64, 32, 16)  # that are tried where not all can be used
+FEWEST_UNITS = 8  # of a layer: some that matter by the estimate, some at random
+IMAGES = (256, 128, 64, 32, 16)  # that are tried where not all can be used
+ESTIMATED = 128  # images, where that can be afforded
 KEPT_BYTES = 1 << 28  # of the tensors that are put back in their places
 TOGETHER = 16  # images that are worked on at once
 CALL = 2e6  # multiply-adds in whose time one call of the network is set up
@@ -29,7 +30,7 @@ def images_for_estimate(specimen: Specimen) -> int:
     """On how many images the estimate can be made; as few as make sense where none can be afforded."""
     sites, budget = specimen.sites, ESTIMATES[specimen.effort]
     each = ESTIMATING * (sum(site.macs for site in sites.values()) + CALL * len(sites) / TOGETHER)
-    most = len(specimen.need_images("effects")) if specimen.effort == "full" else max(IMAGES)
+    most = len(specimen.need_images("effects")) if specimen.effort == "full" else ESTIMATED
     return max(min(IMAGES), int(min(budget / each, most)))
 
 
@@ -66,7 +67,7 @@ def affordable(
     """On how many images, and how many units of each layer, within a budget in multiply-adds.
 
     Every layer gets two units before any gets four, the cheapest layers first. Numbers of images are tried in their
-    order, until every layer gets four.
+    order, until every layer gets eight.
     """
     units = {layer: sites[layer].units for layer in where}
     counts: dict[str, int] = {}
