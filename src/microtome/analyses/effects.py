@@ -132,7 +132,7 @@ class EffectsResult(UnitEffects, Result):
             title="When it is silenced", layer=layer, per_unit=True, section="feeds", content=Text(lines=lines),
             how_to_read=f"What changes on {self.images} held-out images when its channel is replaced by its mean of "
             f"{self.learnt} other images. Logits are above the mean of all classes; intervals 95%.",
-            control=f"{self.drawn[layer].sum()} random units of the layer were silenced too. "
+            control=f"Random units of the layer that were silenced: {self.drawn[layer].sum()}. "
             f"{self.estimate_in_words()}",
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from .specimen import Effort, Specimen
 
 SILENCING: dict[Effort, float] = {"quick": 2e10, "normal": 4e11, "full": float("inf")}  # multiply-adds of it
 ESTIMATES: dict[Effort, float] = {"quick": 1e10, "normal": 1e11, "full": float("inf")}
-FEWEST_UNITS = 8  # of a layer: some that matter by the estimate, some at random
+FEWEST_UNITS = 4  # of a layer: some that matter by the estimate, some at random
 IMAGES = (256, 128, 64, 32, 16)  # that are tried where not all can be used
 ESTIMATED = 128  # images, where that can be afforded
 KEPT_BYTES = 1 << 28  # of the tensors that are put back in their places
@@ -66,21 +66,21 @@ def affordable(
 ) -> tuple[int, dict[str, int]]:
     """On how many images, and how many units of each layer, within a budget in multiply-adds.
 
-    Every layer gets two units before any gets four, the cheapest layers first. Numbers of images are tried in their
-    order, until every layer gets eight.
+    Every layer gets two units before any gets four, and so on, the cheapest layers first. Numbers of images are tried
+    in their order, until every layer gets four.
     """
     units = {layer: sites[layer].units for layer in where}
     counts: dict[str, int] = {}
     number = images[0]
     for number in images:
         cost = cost_of_a_unit(sites, where, number)
-        counts, left, wanted = dict.fromkeys(where, 0), budget, 2
-        while wanted < 2 * max(units.values()):
+        counts, left, wanted = dict.fromkeys(where, 0), budget, 1
+        while wanted < max(units.values()) or wanted == 1:
+            wanted *= 2
             for layer in sorted(where, key=lambda layer: cost[layer]):
                 more = min(wanted, units[layer]) - counts[layer]
                 if more > 0 and more * cost[layer] <= left:
                     counts[layer], left = counts[layer] + more, left - more * cost[layer]
-            wanted *= 2
         if all(count >= min(FEWEST_UNITS, units[layer]) for layer, count in counts.items()):
             break
     return number, counts
