@@ -15,7 +15,19 @@ from matplotlib.figure import Figure
 import microtome as mt
 from microtome.analyses import filters, registry
 from microtome.analysis import Analysis, Result
-from microtome.cards import Card, Chart, Crops, Pictures, Rows, Table, Text, Units, card_link, layer_link
+from microtome.cards import (
+    Card,
+    Chart,
+    Crops,
+    Pictures,
+    Rows,
+    Table,
+    Text,
+    Units,
+    card_link,
+    layer_link,
+    unit_link,
+)
 from microtome.runner import Outcome
 from microtome.store import read_tree, write_tree
 from microtome.workflows.doctor import fits_of
@@ -37,7 +49,9 @@ WHY = {
     "pyramid": "Pyramid gives no row of classes for an image, but 4 x 6 x 6 (at relu). Speaking of classes needs a "
     "network that classifies whole images. Read the other analyses, or give a classifier.",
 }
+NO_CLASSES = ("u_net", "pyramid")
 SKIPPED = {(subject, name) for subject in WHY for name in ("decisions", "preferences")}
+SKIPPED |= {(subject, name) for subject in NO_CLASSES for name in ("effects", "pathways")}
 PAIRS = [pair for pair in itertools.product(SUBJECTS, NAMES) if pair not in SKIPPED]
 
 
@@ -130,13 +144,14 @@ def test_a_finding_has_a_sentence_a_number_a_weight_and_a_control(found) -> None
         assert "nan" not in finding.sentence + finding.control
 
 
-def test_links_lead_to_layers_and_cards_that_are_there(found) -> None:
+def test_links_lead_to_layers_units_and_cards_that_are_there(found) -> None:
     result = found[1]
     cards = {card_link(card.title) for card in result.cards() if not card.layer}
     layers = {layer_link(site.name) for site in found[0].layers}
+    units = {unit_link(site.name, unit) for site in found[0].layers for unit in range(site.units)}
     tables = [card.content for card in result.cards() if isinstance(card.content, Table)]
     links = [finding.link for finding in result.findings()] + [link for table in tables for link in table.links if link]
-    assert {link.partition("?")[0] for link in links} <= cards | layers
+    assert {link.partition("?")[0] for link in links} <= cards | layers | units
 
 
 def test_a_card_says_how_to_read_it(found) -> None:

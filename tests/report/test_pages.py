@@ -98,6 +98,13 @@ def test_a_grown_picture_says_what_it_reaches_and_a_unit_without_one_says_so(vis
         assert "No picture" in page.locator("section[aria-label=dreams] article.pictures").inner_text()
 
 
+def test_a_unit_page_says_what_happens_when_it_is_silenced(visitor, run):
+    page = visitor.visit("#/unit/conv2/3")
+    card = page.locator("section[aria-label=feeds] article", has_text="When it is silenced")
+    (mine,) = [card for card in run["effects"].cards() if card.layer == "conv2"]
+    assert mine.content.lines[3] in card.inner_text() and "Random units of the layer" in card.inner_text()
+
+
 def test_pointing_at_a_crop_shows_where_it_lies_in_the_image(visitor, run):
     unit = int((~run["activity"].dead["conv1"]).argmax())
     page = visitor.visit(f"#/unit/conv1/{unit}")

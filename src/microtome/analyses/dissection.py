@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BUDGET: dict[Effort, float] = {"quick": 1e10, "normal": 1e11, "full": 2e12}  # multiply-adds of all passes
+SELECTIVE = 0.8  # of the channels that carry a unit with shuffled weights: fewer are called selective wiring
 TOGETHER = 6  # groups of layers that are kept together
 TITLE = "Who feeds whom"
 
@@ -61,9 +62,10 @@ class DissectionResult(Result):
         if not known:
             return []
         least = min(known, key=lambda layer: known[layer])
+        said = f"{_median(self.carrying[least]):.0f} of {self.inner[least]} channels carry the median unit of {least}"
         return [Finding(
-            sentence=f"{_median(self.carrying[least]):.0f} of {self.inner[least]} channels carry the median unit of "
-            f"{least}, the most selective wiring of any layer",
+            sentence=f"{said}, the most selective wiring of any layer" if known[least] < SELECTIVE
+            else f"In no layer are units fed more selectively than with shuffled weights: {said}",
             number=_median(self.carrying[least]), weight=float(np.clip(0.6 * (1 - known[least]), 0.05, 0.6)),
             link=card_link(TITLE), control=f"with shuffled weights {_median(self.shuffled[least]):.0f} carry it",
         )]  # fmt: skip

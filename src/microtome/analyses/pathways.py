@@ -9,7 +9,6 @@ import numpy as np
 
 from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting
 from ..cards import Card, Chart, Circuit, Column, Finding, Table, card_link
-from ..errors import NotApplicable
 from ..figures import new_figure, short
 from ..formulas.proportions import wilson_interval
 from ..images import Images
@@ -189,12 +188,8 @@ class Pathways(Analysis):
 
     def check(self, specimen: Specimen) -> None:
         specimen.need_images(self.name)
-        if specimen.classes < 2 or not _cuttable(specimen):
-            raise NotApplicable(
-                f"{specimen.model.name} gives {specimen.classes} classes and has {len(_cuttable(specimen))} layers "
-                "whose connections can be cut", "Paths carry the answers of a network that classifies",
-                "Look at the other analyses",
-            )  # fmt: skip
+        specimen.need_classes()
+        linear_layers(specimen.model)
 
     def limits(self, specimen: Specimen) -> Sequence[Limit]:
         left_out = [layer.name for layer in specimen.layers if layer.name not in _cuttable(specimen)]
@@ -205,10 +200,7 @@ class Pathways(Analysis):
 
 
 def _cuttable(specimen: Specimen) -> list[str]:
-    try:
-        return [k for k, v in linear_layers(specimen.model).items() if v.weight[:, :, 0, 0].numel() <= LARGEST]
-    except NotApplicable:
-        return []
+    return [k for k, v in linear_layers(specimen.model).items() if v.weight[:, :, 0, 0].numel() <= LARGEST]
 
 
 def _affordable(specimen: Specimen, passes: int) -> int:

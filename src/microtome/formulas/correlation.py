@@ -40,3 +40,19 @@ def nearest(similarity: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]
         indices[:, :found] = np.argsort(-others, axis=1, kind="stable")[:, :found]
         values[:, :found] = np.take_along_axis(others, indices[:, :found], 1)
     return indices, values
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's correlation: that of the ranks, equal values sharing theirs; NaN for fewer than 3 or constant values.
+
+    Shapes: (n,), (n,). Reference: Spearman, The proof and measurement of association between two things (1904).
+    """
+    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(correlation_matrix(np.stack([_ranks(one), _ranks(other)], 1))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - (count - 1) / 2
+    return np.asarray(middle[place.reshape(-1)])

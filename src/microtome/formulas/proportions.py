@@ -1,5 +1,7 @@
 """Proportions with intervals, and how well probabilities agree with them."""
 
+from statistics import NormalDist
+
 import numpy as np
 
 NORMAL_95 = 1.959963984540054  # the 97.5% point of the standard normal distribution
@@ -19,6 +21,11 @@ def wilson_interval(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, n
     low = np.where(hits <= 0, 0.0, np.clip(middle - half, 0, 1))
     high = np.where(hits >= trials, 1.0, np.clip(middle + half, 0, 1))
     return np.where(trials > 0, low, 0.0), np.where(trials > 0, high, 1.0)
+
+
+def two_sided(alpha: float) -> float:
+    """The point of the standard normal distribution beyond which, on both sides together, lies a share `alpha`."""
+    return NormalDist().inv_cdf(1 - alpha / 2)
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

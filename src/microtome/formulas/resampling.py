@@ -18,6 +18,19 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0) -> tuple[float, float, flo
     return float(np.mean(values, dtype=np.float64)), float(low), float(high)
 
 
+def bootstrap_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The 95% interval of the mean of every row, all rows with the same draws; NaN below 2 values a row.
+
+    Shapes: (m, n) -> (m, 2). Reference: Efron (1979).
+    """
+    rows, count = values.shape
+    if count < 2 or not rows:
+        return np.full((rows, 2), np.nan)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
+    means = drawn @ np.asarray(values, np.float64).T
+    return np.quantile(means, (0.025, 0.975), axis=0).T
+
+
 def percent_in_words(values: np.ndarray) -> str:
     """A mean share with its interval, "62% [55, 68]"; of one value without. Shapes: (n,), n at least 1."""
     mean, low, high = bootstrap_mean(values)

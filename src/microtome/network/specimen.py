@@ -111,13 +111,11 @@ class Specimen:
         names = self.model.class_names
         return names if len(names) == self.classes else tuple(str(place) for place in range(self.classes))
 
-    def need_labels(self) -> None:
-        """Make sure that there are labels.
+    def need_classes(self) -> None:
+        """Make sure that the network gives a row of classes.
 
-        Raises: NotApplicable if the images have none that fit the outputs.
+        Raises: NotApplicable if it does not.
         """
-        if self.labelled:
-            return
         if self.classes == 0:
             output = self.sites[self.sites.output]
             shape = " x ".join(map(str, output.shape)) or "one number"
@@ -126,6 +124,15 @@ class Specimen:
                 "Speaking of classes needs a network that classifies whole images",
                 "Read the other analyses, or give a classifier",
             )
+
+    def need_labels(self) -> None:
+        """Make sure that there are labels.
+
+        Raises: NotApplicable if the images have none that fit the outputs.
+        """
+        if self.labelled:
+            return
+        self.need_classes()
         if self.images is not None and self.images.labelled:
             raise NotApplicable(
                 f"The images are of {len(self.images.class_names)} classes, with labels up to "
