@@ -64,7 +64,7 @@ microtome.gridControls = (layer, query) => {
     flags.length ? microtome.element('label', {}, 'only ', microtome.element('select', { name: 'filter', onchange: (event) => go('filter', event.target.value) },
       option('', 'all units', query.get('filter')), ...flags.map((column) => option(column.name, column.name, query.get('filter'))))) : null,
     microtome.element('label', {}, 'find ', microtome.element('input', { type: 'search', name: 'q', value: query.get('q') ?? '', size: 14,
-      placeholder: 'class or number', oninput: (event) => go('q', event.target.value) })),
+      placeholder: 'label, class or number', oninput: (event) => go('q', event.target.value) })),
     microtome.element('output', { id: 'count' }));
 };
 
