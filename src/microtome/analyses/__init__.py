@@ -18,6 +18,7 @@ from .faithfulness import Faithfulness
 from .filters import Filters
 from .labels import Labels
 from .maps import Maps
+from .omission import Omission
 from .preferences import Preferences
 from .specificity import Specificity
 from .superstimuli import Superstimuli
@@ -25,7 +26,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli,
+    Omission, Superstimuli,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
