@@ -14,6 +14,7 @@ from ..errors import UsageError
 from .activity import Activity
 from .decisions import Decisions
 from .deconvnet import Deconvnet
+from .duality import Duality
 from .faithfulness import Faithfulness
 from .filters import Filters
 from .labels import Labels
@@ -26,7 +27,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Omission, Superstimuli,
+    Omission, Duality, Superstimuli,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
