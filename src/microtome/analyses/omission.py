@@ -72,15 +72,16 @@ class OmissionResult(Result):
         if not trials or not len(self.original):
             return []
         able = [layer for layer, verdict in said.items() if verdict.able] or list(trials)
-        best = max(able, key=lambda layer: float(trials[layer].shares[said[layer].kind].mean()))
+        best = min(able, key=lambda layer: (said[layer].able and said[layer].kind == "1x1", said[layer].lost))
         verdict, trial = said[best], trials[best]
         others = [float(each.shares[verdict.kind].mean()) for layer, each in trials.items()
                   if layer != best and verdict.kind in each.shares]  # fmt: skip
-        beside = f"in {len(others)} other layers {np.median(others):.0%} (median)" if others else "no other layer"
+        beside = f"in {len(others)} of the others {np.median(others):.0%} (median)" if others else "in no other layer"
         count = sum(each.able for each in said.values())
-        start = (f"{best} could be left out{f', and {count - 1} more of the {len(trials)} layers tested' * (count > 1)}"
-                 if verdict.able else f"None of the {len(trials)} layers tested can be left out; the least is lost in "
-                 f"{best}")  # fmt: skip
+        gone = "be a mere 1x1 map" if verdict.kind == "1x1" else "be left out"
+        among = f", one of {count} with a simple stand-in, of {len(trials)} layers tested" if len(trials) > 1 else ""
+        start = (f"{best} could {gone}{among}" if verdict.able else
+                 f"None of the {len(trials)} layers tested can be left out; the least is lost in {best}")  # fmt: skip
         how = f"after {self.steps} steps of training" if self.steps else "without any training"
         return [Finding(
             sentence=f"{start}: with {WORDS[verdict.kind]} in its place, {how}, {self.measured} is "
