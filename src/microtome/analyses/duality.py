@@ -121,7 +121,7 @@ class DualityResult(Result):
                 rows=rows, links=tuple(layer_link(layer) for layer in self.pattern),
             ),
             control=f"A response at random has {chance}; a location index at random about "
-            f"{_percent(1 / self.images) if self.images else '–'}, a kernel of Gaussian weights about 1/3.",
+            f"{f'{1 / self.images:.1%}' if self.images else '–'}, a kernel of Gaussian weights about 1/3.",
         )  # fmt: skip
 
     def _unit_card(self, layer: str) -> Card:
@@ -152,7 +152,7 @@ class DualityResult(Result):
         axes.plot(depth, [shares[0] for shares in self.shuffled.values()], "k_", label="pattern, shuffled weights")
         axes.set_xticks(depth, list(self.pattern), rotation=60, ha="right", fontsize=7)
         axes.set(ylim=(0, 1), ylabel="share of the sum of squares")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return figure
 
 
