@@ -15,11 +15,13 @@ from .activity import Activity
 from .decisions import Decisions
 from .deconvnet import Deconvnet
 from .dissection import Dissection
+from .duality import Duality
 from .effects import Effects
 from .faithfulness import Faithfulness
 from .filters import Filters
 from .labels import Labels
 from .maps import Maps
+from .omission import Omission
 from .pathways import Pathways
 from .preferences import Preferences
 from .specificity import Specificity
@@ -28,7 +30,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection, Pathways, Effects,
+    Superstimuli, Dissection, Pathways, Effects, Omission, Duality,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
