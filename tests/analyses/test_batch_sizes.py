@@ -14,6 +14,7 @@ from microtome.runner import Look
 from toys import seen
 
 LIMIT = 60
+SETTINGS = {"superstimuli": {"units": 1, "climb": 5}}  # longer climbs see no more of the batches
 
 
 @functools.cache
@@ -24,7 +25,8 @@ def specimen(folder: Path) -> mt.Specimen:
 
 @functools.cache
 def results(folder: Path, batch_size: int) -> dict[str, Result]:
-    outcome = Look(specimen(folder), batch_size=batch_size).run([cls() for cls in registry().values()])
+    analyses = [cls(**SETTINGS.get(name, {})) for name, cls in registry().items()]
+    outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
     assert not outcome.skipped
     return outcome.results
 

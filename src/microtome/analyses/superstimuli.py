@@ -29,12 +29,13 @@ from ..statistics import Extremes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BUDGET: dict[Effort, float] = {"quick": 5e10, "normal": 8e11, "full": float("inf")}  # multiply-adds of all pictures
+BUDGET: dict[Effort, float] = {"quick": 5e9, "normal": 8e11, "full": float("inf")}  # multiply-adds of all pictures
 MOST: dict[Effort, int] = {"quick": 2, "normal": 8, "full": 1 << 30}  # units of a layer
 TOGETHER = 16  # units of a batch
 SIDE = 112  # pixels of a stored picture's side
 SHEET, ROWS = 96, 8  # pixels of a picture's side on the network's sheet, and layers on it
-CONTROLS, CONTROLLED = 4, 3  # units of so many layers that are grown on shuffled weights too
+CONTROLS: dict[Effort, int] = {"quick": 1, "normal": 4, "full": 4}  # layers whose units grow on shuffled weights too
+CONTROLLED = 3  # units of each of them
 TITLE = "Superstimuli"
 NAMES = ("pictures", "reached", "contrast", "plain", "dead")  # what is kept of a batch
 KINDS = {"plain": bool, "dead": bool}
@@ -194,17 +195,18 @@ class Superstimuli(Analysis):
     result = SuperstimuliResult
 
     units: int = setting(0, help="units of each layer; 0: as many as effort and each layer's cost allow")
-    climb: int = setting(0, help="steps of the optimiser; 0: as usual for pictures of this size")
+    climb: int = setting(0, help="steps of the optimiser; 0: as usual for the size, half of it at effort quick")
 
     def steps(self, specimen: Specimen) -> Steps:
         images, where = specimen.need_images(self.name), specimen.reading()
         answers = yield Pass(top=each(where, Extremes()))
         recipe = usual(specimen.model.preprocessing.size)
-        recipe = replace(recipe, steps=self.climb) if self.climb else recipe
+        if self.climb or specimen.effort == "quick":
+            recipe = replace(recipe, steps=self.climb or recipe.steps // 2)
         units = self._units(specimen, where, recipe.steps)
         items = tuple((layer, tuple(map(int, some))) for layer, chosen in units.items()
                       for some in np.split(chosen, range(TOGETHER, len(chosen), TOGETHER)) if len(some))  # fmt: skip
-        controls = _controls(units)
+        controls = _controls(units, CONTROLS[specimen.effort])
         palette = cache(lambda: measured(specimen.model, images, specimen.seed))
 
         @cache
@@ -243,9 +245,9 @@ class Superstimuli(Analysis):
         return unread_layers(specimen)
 
 
-def _controls(units: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """A few units of a few layers, spread over the depth."""
-    layers = spread_over_depth([layer for layer, chosen in units.items() if len(chosen)], CONTROLS)
+def _controls(units: Mapping[str, np.ndarray], most: int) -> dict[str, tuple[int, ...]]:
+    """A few units of so many layers, spread over the depth."""
+    layers = spread_over_depth([layer for layer, chosen in units.items() if len(chosen)], most)
     return {layer: tuple(map(int, units[layer][:CONTROLLED])) for layer in layers}
 
 
