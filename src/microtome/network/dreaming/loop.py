@@ -1,6 +1,6 @@
 """The loop: pictures of many channels of one site climb together, and are scored by what they reach."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +30,15 @@ class Superstimuli:
     """Pictures grown for units of one site, and what they are worth.
 
     Shapes, U units and n pictures each: pictures (U, n, C, H, W) uint8; reached (U, n), the activation, median over
-    moved copies; data_max (U,), the largest of the data, NaN where unknown; contrast (U, n); plain, dead (U, n) bool;
-    starts (U, n), how often a picture was begun. box: top, left, bottom, right of what the pictures are about.
+    moved copies; other (U, n), what the unit makes of the picture of the one before it, NaN for one alone; data_max
+    (U,), the largest of the data, NaN where unknown; contrast (U, n); plain, dead (U, n) bool; starts (U, n), how often
+    a picture was begun. box: top, left, bottom, right of what the pictures are about.
     """
 
     objective: Objective
     pictures: np.ndarray
     reached: np.ndarray
+    other: np.ndarray
     data_max: np.ndarray
     contrast: np.ndarray
     plain: np.ndarray
@@ -54,10 +56,12 @@ class Superstimuli:
 def superstimuli(
     model: Model, objective: Objective, palette: Palette, recipe: Recipe | None = None, *, each: int = 1,
     seed: int = 0, data_max: np.ndarray | None = None, start: np.ndarray | None = None,
+    after: Callable[[int], None] = lambda rows: None,
 ) -> Superstimuli:  # fmt: skip
     """Grow `each` pictures for every channel of an objective, from noise or from the data; the model stays as it is.
 
-    Equal seeds give equal bits on a CPU. Shapes: data_max (U,); start (C, H, W), a picture as the network is given it.
+    Equal seeds give equal bits on a CPU. `after` is told of every step, for how many pictures.
+    Shapes: data_max (U,); start (C, H, W), a picture as the network is given it.
     Raises: UnknownName, UsageError, CallOrderChanged.
     """
     objective.check(model)
@@ -75,17 +79,18 @@ def superstimuli(
             starts[waiting] += 1
             for some in _batches(model, objective.site, waiting, each, device):
                 part = Part(objective, tuple(rows[i] for i in some), each if not attempt else 1, seed, attempt)
-                images[some] = _grown(network, model, part, surface, recipe, start)
+                images[some] = _grown(network, model, part, surface, recipe, start, after)
                 found.put(some, scored(network, model, part, images[some], palette, recipe, box))
             waiting = np.flatnonzero(found.dead)
             if not len(waiting):
                 break
     shape = (len(objective.channels), each)
+    scores = {name: values.reshape(shape) for name, values in found.by_name().items()}
+    scores["other"] = np.roll(scores["other"], 1, axis=0)
     return Superstimuli(
         objective=objective, pictures=found.shown(model, images).reshape(*shape, *images.shape[1:]),
         data_max=np.full(shape[0], np.nan) if data_max is None else np.asarray(data_max, np.float64),
-        **{name: values.reshape(shape) for name, values in found.by_name().items()}, starts=starts.reshape(shape),
-        box=box,
+        **scores, starts=starts.reshape(shape), box=box,
     )  # fmt: skip
 
 
@@ -101,7 +106,10 @@ def _batches(model: Model, site: str, rows: np.ndarray, each: int, device: torch
     return [rows[at : at + most] for at in range(0, len(rows), most)]
 
 
-def _grown(network: Cut, model: Model, part: Part, surface: Canvas, recipe: Recipe, start: np.ndarray | None) -> Tensor:
+def _grown(
+    network: Cut, model: Model, part: Part, surface: Canvas, recipe: Recipe, start: np.ndarray | None,
+    after: Callable[[int], None],
+) -> Tensor:  # fmt: skip
     """Climb by Adam. Shapes: -> (rows, C, H, W), within the data's range."""
     numbers = _begun(part, surface, start)
     climb = Adam(numbers, recipe.rate)
@@ -131,6 +139,7 @@ def _grown(network: Cut, model: Model, part: Part, surface: Canvas, recipe: Reci
                 gradient = gradient + (recipe.variation * largest).view(-1, 1, 1, 1) * _roughness(images, surface)
             climb.step(surface.pulled(images, gradient))
             surface.settle(numbers)
+        after(len(numbers))
     return surface.finished(numbers)
 
 
