@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .occlusion_sheet import occlusion
     from .reconstruction import reconstruct
     from .run import Run, open_run
+    from .superstimulus_sheet import superstimuli
     from .workflows.doctor import doctor
     from .workflows.export import export
 
@@ -34,7 +35,7 @@ _HOMES = {
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
     "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
     "reconstruct": "reconstruction", "dissect": "dissection_sheet",
-    "grad_cam": "evidence_sheet", "occlusion": "occlusion_sheet",
+    "grad_cam": "evidence_sheet", "occlusion": "occlusion_sheet", "superstimuli": "superstimulus_sheet",
     "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
 
@@ -67,6 +68,7 @@ __all__ = [
     "open_run",
     "reconstruct",
     "setting",
+    "superstimuli",
 ]
 
 

@@ -7,6 +7,7 @@ import typer
 from .commands.analyses import analyses
 from .commands.demo import demo
 from .commands.doctor import doctor
+from .commands.dream import dream
 from .commands.explain import explain
 from .commands.export import export
 from .commands.look import look, merge
@@ -18,7 +19,7 @@ from .errors import MicrotomeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
-for command in (demo, sites, analyses, doctor, look, merge, report, explain, export, train, reproduce):
+for command in (demo, sites, analyses, doctor, look, merge, report, explain, dream, export, train, reproduce):
     app.command()(command)
 
 

@@ -1,6 +1,7 @@
 """Arrays to pictures, by rules that hold everywhere: 0 is the middle of a signed map, one scale a row unless said."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +106,33 @@ def show_picture(axes: "Axes", picture: np.ndarray) -> None:
     """A picture without ticks. Shapes: (1 or 3, H, W) uint8."""
     axes.imshow(np.broadcast_to(np.moveaxis(picture, 0, -1), (*picture.shape[1:], 3)))
     axes.set_axis_off()
+
+
+def coloured(pictures: np.ndarray) -> np.ndarray:
+    """Pictures of one channel or three with their colours last. Shapes: (..., C, h, w) -> (..., h, w, 3)."""
+    shown = pictures if pictures.shape[-3] == 3 else np.repeat(pictures[..., :1, :, :], 3, -3)
+    return np.moveaxis(shown, -3, -1)
+
+
+def square(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture at a given size, small ones with their pixels as squares. Shapes: (h, w, 3) -> (side, side, 3)."""
+    rows, columns = (np.arange(side) * length // side for length in picture.shape[:2])
+    return picture[rows][:, columns]
+
+
+def captioned(pictures: Sequence[Sequence[np.ndarray]], captions: Sequence[Sequence[str]], title: str) -> "Figure":
+    """Rows of pictures, each with a line over it ("a · b" is two); shorter rows leave room. Shapes: (h, w, 3)."""
+    columns = max(map(len, pictures))
+    figure = new_figure(len(pictures), columns, size=(max(3.0, 1.9 * columns), 0.5 + 2.0 * len(pictures)))
+    grid = np.array(figure.axes).reshape(len(pictures), columns)
+    for axes in figure.axes:
+        axes.set_axis_off()
+    for row, (found, words) in enumerate(zip(pictures, captions, strict=True)):
+        for axes, picture, caption in zip(grid[row], found, words, strict=False):
+            axes.imshow(picture)
+            axes.set_title(caption.replace(" · ", "\n"), fontsize=6)
+    figure.suptitle(title, fontsize=9)
+    return figure
 
 
 def show_over(axes: "Axes", picture: np.ndarray, values: np.ndarray, label: str) -> None:

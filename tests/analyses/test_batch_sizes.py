@@ -9,16 +9,12 @@ import pytest
 
 import microtome as mt
 from microtome.analyses import registry
-from microtome.analyses.deconvnet import Deconvnet
-from microtome.analyses.superstimuli import Superstimuli
 from microtome.analysis import Result
 from microtome.runner import Look
 from toys import seen
 
 LIMIT = 60
-BRIEF = {
-    Superstimuli: lambda: Superstimuli(climb=2), Deconvnet: lambda: Deconvnet(images=1),
-}  # pictures of one image, and of two steps, meet the same batches  # fmt: skip
+SETTINGS = {"superstimuli": {"units": 1, "climb": 5}, "deconvnet": {"images": 1}}  # more sees no more of the batches
 
 
 @functools.cache
@@ -29,7 +25,8 @@ def specimen(folder: Path) -> mt.Specimen:
 
 @functools.cache
 def results(folder: Path, batch_size: int) -> dict[str, Result]:
-    outcome = Look(specimen(folder), batch_size=batch_size).run([BRIEF.get(cls, cls)() for cls in registry().values()])
+    analyses = [cls(**SETTINGS.get(name, {})) for name, cls in registry().items()]
+    outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
     assert not outcome.skipped
     return outcome.results
 

@@ -62,12 +62,40 @@ def test_every_unit_has_a_place_on_its_card_and_only_grown_ones_a_picture(result
     assert list(cards) == list(result.widths)
     for layer, card in cards.items():
         assert isinstance(card.content, Pictures) and card.section == "dreams" and "shuffled" in card.control
-        assert card.content.pixels.shape[:2] == (result.widths[layer], 1) and card.content.pixels.shape[-1] == 3
-        there = [unit for unit, (caption,) in enumerate(card.content.captions) if caption is not None]
+        count = 5 if layer == "conv3" else 1
+        assert card.content.pixels.shape[:2] == (result.widths[layer], count) and card.content.pixels.shape[-1] == 3
+        there = [unit for unit, (caption, *_) in enumerate(card.content.captions) if caption is not None]
         assert there == result.units[layer].tolist()
     best = int(np.nanargmax(result.ratio("conv2")))
     caption = cards["conv2"].content.captions[result.units["conv2"][best]][0]
     assert caption == f"{result.ratio('conv2')[best]:.1f} x the data's largest"
+
+
+def test_a_named_unit_has_further_pictures_and_one_that_it_is_against(specimen, result) -> None:
+    assert result.kinds == ("another",) * 3 + ("against",)
+    assert {layer: units.tolist() for layer, units in result.more.items() if len(units)} == {"conv3": [5]}
+    pictures, reached = result.more_pictures["conv3"][0], result.more_reached["conv3"][0]
+    with cut(specimen.model, specimen.reading()["conv3"]) as network, torch.no_grad():
+        pixels = specimen.model.preprocessing.normalise(torch.full((1, 1, 28, 28), 128, dtype=torch.uint8))
+        grey = float(network.run(pixels, before=True)[0, 5].amin())
+    assert reached[3] < grey and reached[3] < reached[:3].min()
+    apart = np.abs(pictures[:3, None].astype(float) - pictures[None, :3]).mean((2, 3, 4))
+    assert apart[~np.eye(3, dtype=bool)].min() > 1
+    card = next(card for card in result.cards() if card.per_unit and card.layer == "conv3")
+    captions = card.content.captions[5]
+    assert [caption.partition(":")[0] for caption in captions[1:]] == list(result.kinds)
+    assert "unlike each other" in card.how_to_read
+    assert card.content.captions[0][1:] == (None,) * 4
+
+
+def test_what_pictures_reach_stands_beside_the_pictures_of_other_units(result) -> None:
+    finding = next(finding for finding in result.findings() if "times the data's largest" in finding.sentence)
+    ratios = np.concatenate([result.ratio(layer) for layer in result.units])
+    assert finding.number == pytest.approx(np.nanmedian(ratios))
+    others = np.concatenate([result.other[k] / np.where(result.data_max[k] > 0, result.data_max[k], np.nan)
+                             for k in result.units])  # fmt: skip
+    assert f"reach {np.nanmedian(others):.2f} times on the picture of another unit" in finding.control
+    assert np.nanmedian(others) < finding.number
 
 
 def test_columns_hold_numbers_for_grown_units_and_nothing_for_others(result) -> None:
@@ -88,7 +116,7 @@ def test_a_layer_that_nothing_excites_is_dead_and_plain_ones_are_counted() -> No
     found = look(mt.Specimen(model=model, images=noise(model)))
     assert found.dead["conv2"].all() and np.isnan(found.ratio("conv2")).all()
     assert found.plain["conv1"].tolist() == [True, False, False, False]
-    (finding,) = found.findings()
+    finding = next(finding for finding in found.findings() if "plain" in finding.sentence)
     plain = sum(int(values.sum()) for values in found.plain.values())
     assert finding.number == plain and finding.sentence.startswith(f"{plain} of 12 (")
     assert "shuffled weights" in finding.control

@@ -56,3 +56,9 @@ def images_per_class(labels: np.ndarray) -> float:
     """The median number of images of the classes that have any. Shapes: labels (N,), below 0 where unknown."""
     counts = np.bincount(labels[labels >= 0])
     return float(np.median(counts[counts > 0]))
+
+
+def counted(flags: np.ndarray) -> str:
+    """How many of how many are true, with the interval of their share, in words. Shapes: (n,)."""
+    low, high = wilson_interval(flags.sum(), np.array(len(flags)))
+    return f"{int(flags.sum())} of {len(flags)} ({float(low):.0%} to {float(high):.0%})"

@@ -6,6 +6,7 @@ functional ReLUs, additions and slices are calls like any other.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -99,7 +100,10 @@ def replaced(value: Any, old: Tensor, new: Tensor) -> Any:
 
 
 class Following(TorchFunctionMode):
-    """While entered, tells `listener` of every call of `module` in this thread; afterwards no hook is left."""
+    """While entered, tells `listener` of every call of `module` in this thread; afterwards no hook is left.
+
+    Where a network runs often and much is done in between, `hooked` leaves the hooks and `running` does the rest.
+    """
 
     def __init__(self, module: nn.Module, listener: Listener) -> None:
         super().__init__()
@@ -115,17 +119,42 @@ class Following(TorchFunctionMode):
         self._arguments: list[tuple[Any, ...]] = []  # of the leaves being called, innermost last
 
     def __enter__(self) -> Self:
-        for path, module in self.module.named_modules():
-            if is_leaf(module):
-                self._hook_leaf(module, Call(path, type(module).__name__, True))
-            else:
-                self._hook_container(module, path)
+        self._hook()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self._listen()
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self._unhook()
+
+    @contextmanager
+    def hooked(self) -> Iterator[Self]:
+        """Modules are followed; functions only while `running`, so that what is done in between costs nothing."""
+        self._hook()
+        try:
+            yield self
+        finally:
+            self._unhook()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """One forward pass inside `hooked`, which may be broken off."""
+        super().__enter__()  # type: ignore[no-untyped-call]
+        try:
+            yield
+        finally:
+            self.restart()
+            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _hook(self) -> None:
+        for path, module in self.module.named_modules():
+            if is_leaf(module):
+                self._hook_leaf(module, Call(path, type(module).__name__, True))
+            else:
+                self._hook_container(module, path)
+
+    def _unhook(self) -> None:
         for handle in self._handles:
             handle.remove()
 

@@ -120,3 +120,18 @@ def test_noise_images_have_no_common_axis(model) -> None:
     root = measured(model, noise(model, 40)).root
     covariance = root @ root.T
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.1 * covariance.max()
+
+
+@pytest.mark.parametrize("kind", CANVASES)
+@pytest.mark.parametrize("size", [(16, 16), (15, 23), (1, 9)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gradient_is_pulled_back_as_autograd_does_it(kind, size, channels) -> None:
+    random = np.random.default_rng(2)
+    pixels = random.normal(size=(channels, channels)) @ random.normal(size=(channels, 500)) / 2
+    surface = canvas(kind, of_pixels(pixels, np.full(channels, -1.0), np.full(channels, 2.0)), size, CPU)
+    numbers = torch.randn(2, *surface.shape(), generator=torch.Generator().manual_seed(0)).requires_grad_()
+    images = surface.images(numbers)
+    gradient = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    (expected,) = torch.autograd.grad(images, [numbers], gradient)
+    pulled = surface.pulled(images.detach(), gradient)
+    torch.testing.assert_close(pulled, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))

@@ -242,3 +242,19 @@ def test_small_pictures_are_written_as_pixels_and_large_ones_as_a_spectrum() -> 
     assert usual((224, 224)).canvas == "fourier"
     with pytest.raises(UsageError, match="steps"):
         replace(usual((28, 28)), steps=0)
+
+
+def test_what_a_unit_makes_of_the_picture_of_the_one_before_it_stands_beside(model) -> None:
+    found = superstimuli(model, Objective(site="act", channels=(0, 3, 1)), grey(model), STILL)
+    with cut(model, "act") as network, torch.no_grad():
+        seen = network.run(model.preprocessing.normalise(torch.from_numpy(found.pictures[:, 0])))
+    expected = [float(seen[2, 0].max()), float(seen[0, 3].max()), float(seen[1, 1].max())]
+    np.testing.assert_allclose(found.other[:, 0], expected, rtol=1e-5)
+    alone = superstimuli(model, Objective(site="act", channels=(3,)), grey(model), FAST)
+    assert np.isnan(alone.other).all()
+
+
+def test_every_step_is_told(model) -> None:
+    told: list[int] = []
+    superstimuli(model, Objective(site="fc", channels=(0, 2)), grey(model), FAST, each=2, after=told.append)
+    assert sum(told) == 4 * FAST.steps

@@ -36,7 +36,11 @@ class Canvas(ABC):
 
     @abstractmethod
     def images(self, numbers: Tensor) -> Tensor:
-        """The pictures that numbers mean, as the network is given them, with a gradient."""
+        """The pictures that numbers mean, as the network is given them."""
+
+    @abstractmethod
+    def pulled(self, images: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient for the numbers, of one for the pictures that they mean."""
 
     @abstractmethod
     def numbers(self, images: Tensor) -> Tensor:
@@ -53,6 +57,11 @@ class Canvas(ABC):
         """The pictures, within the range to the last bit."""
         with torch.no_grad():
             return torch.clamp(self.images(numbers), self._low, self._high)
+
+    @cached_property
+    def half_range(self) -> Tensor:
+        """Shapes: (C, 1, 1)."""
+        return self._column(self.palette.half_range)
 
     def _column(self, values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device).view(-1, 1, 1)
@@ -80,7 +89,10 @@ class Pixels(Canvas):
         return (len(self.palette.mean), *self.size)
 
     def images(self, numbers: Tensor) -> Tensor:
-        return _mixed(self._root, numbers) + self._mean
+        return _mixed(self._root, numbers).add_(self._mean)
+
+    def pulled(self, images: Tensor, gradient: Tensor) -> Tensor:
+        return _mixed(self._root.T, gradient)
 
     def numbers(self, images: Tensor) -> Tensor:
         return _mixed(self._inverse, images - self._mean)
@@ -113,8 +125,14 @@ class Fourier(Canvas):
 
     def images(self, numbers: Tensor) -> Tensor:
         spectrum = torch.view_as_complex(numbers * self._scale)
-        plain = torch.fft.irfft2(spectrum, s=self.size, norm="ortho") / QUARTER
-        return self._low + (self._high - self._low) * torch.sigmoid(_mixed(self._root, plain) + self._middle)
+        plain = torch.fft.irfft2(spectrum, s=self.size, norm="ortho")
+        share = _mixed(self._root / QUARTER, plain).add_(self._middle).sigmoid_()
+        return share * (self._high - self._low) + self._low
+
+    def pulled(self, images: Tensor, gradient: Tensor) -> Tensor:
+        slope = (images - self._low).mul_(self._high - images).div_(self._high - self._low)
+        plain = _mixed(self._root.T / QUARTER, slope.mul_(gradient))
+        return torch.view_as_real(torch.fft.rfft2(plain, norm="ortho")).mul_(self._twice)
 
     def numbers(self, images: Tensor) -> Tensor:
         share = torch.clamp((images - self._low) / (self._high - self._low), EDGE, 1 - EDGE)
@@ -130,6 +148,18 @@ class Fourier(Canvas):
         height, width = self.size
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
         return self._matrix(1 / np.maximum(frequency, 1 / max(self.size)))[..., None]
+
+    @cached_property
+    def _twice(self) -> Tensor:
+        """The scale again; a column of the spectrum stands for two frequencies, but for the first and an even width's
+        last. Shapes: (H, W // 2 + 1, 1).
+        """
+        width = self.size[1]
+        columns = torch.full((width // 2 + 1, 1), 2.0, device=self.device)
+        columns[0] = 1
+        if width % 2 == 0:
+            columns[-1] = 1
+        return self._scale * columns
 
     @cached_property
     def _middle(self) -> Tensor:
@@ -166,4 +196,4 @@ def _mixed(matrix: Tensor, images: Tensor) -> Tensor:
     """Channels mixed by a matrix; one channel is only scaled. Shapes: (C, C), (N, C, H, W) -> (N, C, H, W)."""
     if len(matrix) == 1:
         return images * matrix[0, 0]
-    return torch.einsum("dc,nchw->ndhw", matrix, images)
+    return torch.matmul(matrix, images.flatten(2)).view(images.shape)

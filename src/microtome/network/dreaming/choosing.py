@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..sampling import spread_over_depth
 from ..specimen import Specimen
 
 BACK = 3  # a step costs so many forward passes: one, and two on the way back
@@ -41,3 +42,17 @@ def spread_units(specimen: Specimen, layer: str, count: int) -> tuple[int, ...]:
     units = specimen.sites[layer].units
     spread = np.linspace(0, units - 1, min(count, units)).round().astype(int) if count else np.zeros(0, int)
     return tuple(sorted({*spread.tolist(), *specimen.named_units.get(layer, ())}))
+
+
+def in_batches(units: Mapping[str, np.ndarray], most: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The units of every layer, at most so many at once."""
+    return tuple(
+        (layer, tuple(map(int, chosen[at : at + most])))
+        for layer, chosen in units.items() for at in range(0, len(chosen), most)
+    )  # fmt: skip
+
+
+def some_of(units: Mapping[str, np.ndarray], layers: int, most: int) -> dict[str, tuple[int, ...]]:
+    """A few units of so many layers, spread over the depth."""
+    chosen = spread_over_depth([layer for layer, found in units.items() if len(found)], layers)
+    return {layer: tuple(map(int, units[layer][:most])) for layer in chosen}

@@ -27,13 +27,11 @@ class Cut:
         Raises: CallOrderChanged.
         """
         self._listener.start(before)
-        try:
-            with suppress(Enough):
-                # a copy, which the network's first call may overwrite; on a CPU with channels last, which is faster
-                layout = torch.channels_last if images.device.type == "cpu" else torch.preserve_format
-                self._module(like_parameters(images.clone(memory_format=layout), self._module))
-        finally:
-            self._following.restart()  # what comes next is no call of the network
+        # a copy, which the network's first call may overwrite; on a CPU with channels last, which is faster
+        layout = torch.channels_last if images.device.type == "cpu" else torch.preserve_format
+        copy = like_parameters(images.clone(memory_format=layout), self._module)
+        with self._following.running(), suppress(Enough):
+            self._module(copy)
         return self._listener.taken()
 
 
@@ -44,7 +42,7 @@ def cut(model: Model, site: str) -> Iterator[Cut]:
     with untouched(model.module) as module, torch.enable_grad():
         for parameter in module.parameters():  # `untouched` puts back which of them wanted a gradient
             parameter.requires_grad_(False)
-        with Following(module, listener) as following:
+        with Following(module, listener).hooked() as following:
             yield Cut(module, listener, following)
 
 

@@ -1,6 +1,6 @@
 """The loop: pictures of many channels of one site climb together, and are scored by what they reach."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,10 @@ from .recipe import Recipe, usual
 from .scoring import Scores, interior, scored
 from .transforms import moved
 
-ROW_BYTES = 1 << 28  # of all activations of a batch, which the way back needs: beyond, larger batches are no faster
+# Of all activations of a batch, which the way back needs. Larger batches are slower on a CPU: what they free goes back
+# to the system, and every step asks for it again page by page.
+ROW_BYTES = {"cpu": 45_000_000}
+ELSEWHERE = 1 << 30
 MOST_ROWS = 64
 
 
@@ -27,13 +30,15 @@ class Superstimuli:
     """Pictures grown for units of one site, and what they are worth.
 
     Shapes, U units and n pictures each: pictures (U, n, C, H, W) uint8; reached (U, n), the activation, median over
-    moved copies; data_max (U,), the largest of the data, NaN where unknown; contrast (U, n); plain, dead (U, n) bool;
-    starts (U, n), how often a picture was begun. box: top, left, bottom, right of what the pictures are about.
+    moved copies; other (U, n), what the unit makes of the picture of the one before it, NaN for one alone; data_max
+    (U,), the largest of the data, NaN where unknown; contrast (U, n); plain, dead (U, n) bool; starts (U, n), how often
+    a picture was begun. box: top, left, bottom, right of what the pictures are about.
     """
 
     objective: Objective
     pictures: np.ndarray
     reached: np.ndarray
+    other: np.ndarray
     data_max: np.ndarray
     contrast: np.ndarray
     plain: np.ndarray
@@ -51,10 +56,12 @@ class Superstimuli:
 def superstimuli(
     model: Model, objective: Objective, palette: Palette, recipe: Recipe | None = None, *, each: int = 1,
     seed: int = 0, data_max: np.ndarray | None = None, start: np.ndarray | None = None,
+    after: Callable[[int], None] = lambda rows: None,
 ) -> Superstimuli:  # fmt: skip
     """Grow `each` pictures for every channel of an objective, from noise or from the data; the model stays as it is.
 
-    Equal seeds give equal bits on a CPU. Shapes: data_max (U,); start (C, H, W), a picture as the network is given it.
+    Equal seeds give equal bits on a CPU. `after` is told of every step, for how many pictures.
+    Shapes: data_max (U,); start (C, H, W), a picture as the network is given it.
     Raises: UnknownName, UsageError, CallOrderChanged.
     """
     objective.check(model)
@@ -70,60 +77,69 @@ def superstimuli(
         waiting = np.arange(len(rows))
         for attempt in range(1 + recipe.restarts):
             starts[waiting] += 1
-            for some in _batches(model, objective.site, waiting, each):
+            for some in _batches(model, objective.site, waiting, each, device):
                 part = Part(objective, tuple(rows[i] for i in some), each if not attempt else 1, seed, attempt)
-                images[some] = _grown(network, model, part, surface, recipe, start)
+                images[some] = _grown(network, model, part, surface, recipe, start, after)
                 found.put(some, scored(network, model, part, images[some], palette, recipe, box))
             waiting = np.flatnonzero(found.dead)
             if not len(waiting):
                 break
     shape = (len(objective.channels), each)
+    scores = {name: values.reshape(shape) for name, values in found.by_name().items()}
+    scores["other"] = np.roll(scores["other"], 1, axis=0)
     return Superstimuli(
         objective=objective, pictures=found.shown(model, images).reshape(*shape, *images.shape[1:]),
         data_max=np.full(shape[0], np.nan) if data_max is None else np.asarray(data_max, np.float64),
-        **{name: values.reshape(shape) for name, values in found.by_name().items()}, starts=starts.reshape(shape),
-        box=box,
+        **scores, starts=starts.reshape(shape), box=box,
     )  # fmt: skip
 
 
-def _batches(model: Model, site: str, rows: np.ndarray, each: int) -> Sequence[np.ndarray]:
+def _batches(model: Model, site: str, rows: np.ndarray, each: int, device: torch.device) -> Sequence[np.ndarray]:
     """As many pictures at once as the activations on the way leave room for; those of a unit stay together."""
     bytes_each = 0
     for name, passed in model.sites.items():
         bytes_each += 4 * int(np.prod(passed.shape))
         if name == site:
             break
-    most = max(1, min(MOST_ROWS, ROW_BYTES // max(1, bytes_each)))
+    most = max(1, min(MOST_ROWS, ROW_BYTES.get(device.type, ELSEWHERE) // max(1, bytes_each)))
     most = max(each, most - most % each)
     return [rows[at : at + most] for at in range(0, len(rows), most)]
 
 
-def _grown(network: Cut, model: Model, part: Part, surface: Canvas, recipe: Recipe, start: np.ndarray | None) -> Tensor:
+def _grown(
+    network: Cut, model: Model, part: Part, surface: Canvas, recipe: Recipe, start: np.ndarray | None,
+    after: Callable[[int], None],
+) -> Tensor:  # fmt: skip
     """Climb by Adam. Shapes: -> (rows, C, H, W), within the data's range."""
-    numbers = _begun(part, surface, start).requires_grad_()
+    numbers = _begun(part, surface, start)
     climb = Adam(numbers, recipe.rate)
     random = np.random.default_rng([part.seed, part.attempt])
-    largest: Tensor | None = None
+    largest = torch.zeros(len(numbers), device=surface.device)
     # a start that was dead takes longer before its rectifier the next time
     warm = min(recipe.steps // 2, recipe.warm * 4**part.attempt) if part.asked.rectified(model) else 0
     below = part.asked.sign < 0 and part.asked.rectified(model)
     mean = surface.finished(torch.zeros_like(numbers[:1])).mean((0, 2, 3)).view(-1, 1, 1)
     for step in range(recipe.steps):
-        images = surface.images(numbers)
+        with torch.no_grad():
+            images = surface.images(numbers)
         moves = recipe.transforms.draw(random, len(images))
-        seen = network.run(moved(images, moves, recipe.transforms.pad, mean), before=below or step < warm)
+        copies = moved(images.requires_grad_(), moves, recipe.transforms.pad, mean)
+        seen = network.run(copies, before=below or step < warm)
         values = part.asked.sign * part.objective.value(seen, part.each).float()
-        largest = values.detach().abs() if largest is None else torch.maximum(largest, values.detach().abs())
+        largest = torch.maximum(largest, values.detach().abs())
         loss = -values.sum()  # what it is weighed against grows with it, so that no early step outweighs later ones
-        if recipe.variation:
-            loss = loss + recipe.variation * (largest * _variation(images, surface)).sum()
         if part.asked.diversity and part.each > 1:
             alike = likeness(seen.float(), part.each).repeat_interleave(part.each)
             loss = loss + part.asked.diversity * (largest * alike).sum()
         if not loss.requires_grad:
             break  # the site does not depend on the pixels
-        climb.step(torch.autograd.grad(loss, [numbers])[0])
-        surface.settle(numbers)
+        (gradient,) = torch.autograd.grad(loss, [images])
+        with torch.no_grad():
+            if recipe.variation:
+                gradient = gradient + (recipe.variation * largest).view(-1, 1, 1, 1) * _roughness(images, surface)
+            climb.step(surface.pulled(images, gradient))
+            surface.settle(numbers)
+        after(len(numbers))
     return surface.finished(numbers)
 
 
@@ -141,8 +157,13 @@ def _begun(part: Part, surface: Canvas, start: np.ndarray | None) -> Tensor:
     return numbers
 
 
-def _variation(images: Tensor, surface: Canvas) -> Tensor:
-    """The mean difference of neighbouring pixels, in half ranges. Shapes: (N, C, H, W) -> (N,)."""
-    half = torch.tensor(surface.palette.half_range, dtype=images.dtype, device=images.device).view(-1, 1, 1)
-    across, down = (images.diff(dim=axis).abs() / half for axis in (3, 2))
-    return across.mean((1, 2, 3)) + down.mean((1, 2, 3))
+def _roughness(images: Tensor, surface: Canvas) -> Tensor:
+    """The gradient of the mean difference of neighbouring pixels, in half ranges. Shapes: (N, C, H, W) -> the same."""
+    out = torch.zeros_like(images)
+    for axis in (2, 3):
+        steps = images.diff(dim=axis).sign_()
+        steps /= surface.half_range * max(1, steps[0].numel())
+        length = images.shape[axis] - 1
+        out.narrow(axis, 1, length).add_(steps)
+        out.narrow(axis, 0, length).sub_(steps)
+    return out

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -56,9 +57,7 @@ class Objective:
 
     def at(self, tensor: Tensor, rows_each: int) -> Tensor:
         """Each picture's own channel. Shapes: (U * rows_each, C, ...) -> (U * rows_each, ...)."""
-        rows = torch.arange(len(tensor), device=tensor.device)
-        own = torch.tensor(self.channels, device=tensor.device).repeat_interleave(rows_each)
-        return tensor[rows, own]
+        return tensor[_own(self.channels, rows_each, tensor.device)]
 
     def value(self, tensor: Tensor, rows_each: int) -> Tensor:
         """What an optimiser makes larger (for sign 1), one number a picture. Shapes: (R, C, ...) -> (R,)."""
@@ -82,6 +81,13 @@ class Objective:
 
     def _position(self, extent: Sequence[int]) -> tuple[int, ...]:
         return self.where if isinstance(self.where, tuple) else tuple(length // 2 for length in extent)
+
+
+@lru_cache
+def _own(channels: tuple[int, ...], rows_each: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of every row its number and its channel."""
+    rows = torch.arange(len(channels) * rows_each, device=device)
+    return rows, torch.tensor(channels, device=device).repeat_interleave(rows_each)
 
 
 def _at(maps: Tensor, position: Sequence[int]) -> Tensor:

@@ -1,6 +1,6 @@
 """Some of the pictures that are asked for, which climb together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .objective import Objective
 
@@ -18,6 +18,11 @@ class Part:
     @property
     def objective(self) -> Objective:
         """The objective of these channels alone, one entry `each` rows."""
-        kept = self.asked
-        channels = tuple(channel for channel, _ in self.rows[:: self.each])
-        return Objective(site=kept.site, channels=channels, where=kept.where, sign=kept.sign, diversity=kept.diversity)
+        return replace(self.asked, channels=tuple(channel for channel, _ in self.rows[:: self.each]))
+
+    @property
+    def next_objective(self) -> Objective:
+        """For every one of these channels the one that was asked for after it, the first after the last."""
+        asked = self.asked.channels
+        following = dict(zip(asked, (*asked[1:], asked[0]), strict=True))
+        return replace(self.asked, channels=tuple(following[channel] for channel in self.objective.channels))

@@ -24,9 +24,12 @@ PLAIN = 0.1  # contrast below which a picture shows nothing
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Shapes: reached, contrast (R,) float64; plain, dead (R,) bool."""
+    """Shapes: reached, other, contrast (R,) float64; plain, dead (R,) bool. `other` is what the next of the units that
+    were asked for makes of the same picture, NaN where there is one alone.
+    """
 
     reached: np.ndarray
+    other: np.ndarray
     contrast: np.ndarray
     plain: np.ndarray
     dead: np.ndarray
@@ -34,8 +37,8 @@ class Scores:
     @classmethod
     def empty(cls, rows: int) -> Self:
         """Scores to be put in."""
-        return cls(reached=np.zeros(rows), contrast=np.zeros(rows), plain=np.ones(rows, bool),
-                   dead=np.ones(rows, bool))  # fmt: skip
+        return cls(reached=np.zeros(rows), other=np.full(rows, np.nan), contrast=np.zeros(rows),
+                   plain=np.ones(rows, bool), dead=np.ones(rows, bool))  # fmt: skip
 
     def put(self, rows: np.ndarray, others: "Scores") -> None:
         """Write the scores of some rows."""
@@ -66,18 +69,21 @@ def scored(
     random = np.random.default_rng([part.seed, part.attempt, recipe.steps])
     mean = torch.tensor(palette.mean, dtype=images.dtype, device=images.device).view(-1, 1, 1)
     below = part.asked.sign < 0 and part.asked.rectified(model)
-    peaks = []
+    peaks, others = [], []
+    beside = part.next_objective
     with torch.no_grad():
         for _ in range(recipe.copies):
             moves = recipe.transforms.draw(random, len(images))
             seen = network.run(moved(images, moves, recipe.transforms.pad, mean), before=below)
             peaks.append(part.objective.peak(seen, part.each).double().cpu().numpy())
+            others.append(beside.peak(seen, part.each).double().cpu().numpy())
     reached = np.median(peaks, axis=0)
+    other = np.median(others, axis=0) if len(part.asked.channels) > 1 else np.full(len(reached), np.nan)
     top, left, bottom, right = box
     inside = images[:, :, top:bottom, left:right].double().cpu().numpy()
     visible = contrast(inside, palette.half_range)
     dead = ~(part.asked.sign * reached > 0) if part.asked.rectified(model) else ~np.isfinite(reached)
-    return Scores(reached=reached, contrast=visible, plain=~(visible >= PLAIN), dead=dead)
+    return Scores(reached=reached, other=other, contrast=visible, plain=~(visible >= PLAIN), dead=dead)
 
 
 def interior(model: Model, objective: Objective, recipe: Recipe) -> Box:

@@ -59,8 +59,12 @@ class Transforms:
         """Moves of so many pictures."""
         n = 1 if self.shared else count
         down, right = random.integers(-self.jitter, self.jitter, (2, n), endpoint=True)
-        scale = random.uniform(*self.scale, n)
-        return Moves(down=down, right=right, scale=scale, degrees=random.uniform(-self.degrees, self.degrees, n))
+        scale, degrees = np.full(n, self.scale[0]), np.zeros(n)
+        if self.scale[0] < self.scale[1]:
+            scale = random.uniform(*self.scale, n)
+        if self.degrees:
+            degrees = random.uniform(-self.degrees, self.degrees, n)
+        return Moves(down=down, right=right, scale=scale, degrees=degrees)
 
 
 def preset(size: tuple[int, int]) -> Transforms:
