@@ -46,7 +46,8 @@ def bursts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plugin")
     (code,) = snippets("CONTRIBUTING.md", "python")
     (folder / "bursts.py").write_text(code)
-    words = ["look", "zoo:simpleconvnet", "digits", "--limit", "80", "--plugin", str(folder / "bursts.py"), "-q"]
+    words = ["look", "zoo:simpleconvnet", "digits", "--limit", "80", "--plugin", str(folder / "bursts.py"), "-q",
+             "--analyses", "activity,bursts"]  # fmt: skip
     done = CliRunner().invoke(cli.app, [*words, "--set", "bursts.threshold=8", "-o", str(folder / "run")])
     assert done.exit_code == 0, done.output
     return folder, done.output
