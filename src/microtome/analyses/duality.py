@@ -68,9 +68,11 @@ class DualityResult(Result):
                  "bar alone matters most" if placed else f"In none of {len(known)} layers does the place of a bar "
                  f"matter most; {layer} comes nearest")  # fmt: skip
         shuffled = self.shuffled[layer]
+        alike = placed and not np.isnan(shuffled).any() and shuffled.argmax() == 1
+        why = "; with shuffled weights too, so this much is the architecture" if alike else ""
         beside = "it cannot be copied" if np.isnan(shuffled).any() else f"with shuffled weights {_in_words(shuffled)}"
         return [Finding(
-            sentence=f"{start}: {_in_words(known[layer])} of the median unit's response",
+            sentence=f"{start}: {_in_words(known[layer])} of the median unit's response{why}",
             number=float(known[layer][1]), weight=0.35, link=card_link(TITLE),
             control=f"{beside}; a response at random {_in_words(np.array(by_chance(self.angles, self.grid**2)))}",
         )]  # fmt: skip
