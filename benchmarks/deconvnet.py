@@ -1,24 +1,22 @@
 """What reconstructions cost beside Captum's, all in this process, on one thread.
 
 64 channels of vgg16's `features.14` at 224 x 224, the strongest position of each, on the receptive field's window; many
-channels of one image without windows; and the memory of many units beside one. Medians of interleaved runs. Captum is
-called as its users call it: `NeuronDeconvolution` on the network cut at the layer, one unit after the other. Weights
-are random and drawn from a seed: neither side's time depends on them.
+channels of one image without windows; and the memory of many units beside one. The least process time of interleaved
+runs. Captum is called as its users call it: `NeuronDeconvolution` on the network cut at the layer, one unit after the
+other. Weights are random and drawn from a seed: neither side's time depends on them.
 
     python benchmarks/deconvnet.py [--repeats 3] [--channels 64]
 """
 
 import argparse
 import ctypes
-import statistics
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from shared.timing import claim, interleaved
 from torch import Tensor, nn
 from torchvision import models
 
@@ -58,17 +56,6 @@ def ours(model: Model, image: Tensor, site: str, channels: int, windows: Windows
         Projector(trace, "deconvnet", windows).project(strongest(trace, [0] * channels, range(channels)))
 
 
-def interleaved(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median process time of each variant, all of them run once before any is run again."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(repeats):
-        for name, run in variants.items():
-            started = time.process_time()
-            run()
-            times[name].append(time.process_time() - started)
-    return {name: statistics.median(found) for name, found in times.items()}
-
-
 def difference(trace: Trace, channels: int) -> float:
     """The largest difference between windows and whole images, in shares of each map's largest magnitude."""
     units = strongest(trace, [0] * channels, range(channels))
@@ -102,12 +89,6 @@ def status(name: str) -> float:
     """KB of this process, as the kernel counts them."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith(name)))
-
-
-def claim(name: str, measured: float, bar: float, digits: int = 3) -> bool:
-    good = measured <= bar
-    print(f"CLAIM {name} {measured:.{digits}g} {bar:.{digits}g} {'ok' if good else 'SHORT'}")
-    return good
 
 
 def main() -> int:

@@ -13,13 +13,12 @@ import os
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from shared.timing import claim, interleaved
 
 from microtome.image_sources import open_images
 from microtome.images import Images
@@ -120,17 +119,6 @@ def captum(model: Model, images: Images, size: int, together: bool) -> None:
                 finish(torch.cat(part))
 
 
-def interleaved(variants: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Minimum process time of each variant, all of them run once before any is run again."""
-    best = dict.fromkeys(variants, float("inf"))
-    for _ in range(repeats):
-        for name, run in variants.items():
-            started = time.process_time()
-            run()
-            best[name] = min(best[name], time.process_time() - started)
-    return best
-
-
 def growth(model: Model, images: Images) -> float:
     """MB by which resident memory has grown at its peak, after a first pass, over many batches."""
     few = images.take(np.arange(MEMORY_BATCHES * 4) % len(images))
@@ -146,12 +134,6 @@ def import_cost() -> float:
     code = "import torch, time; t = time.perf_counter(); import microtome; print(time.perf_counter() - t)"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)]
     return min(float(run.stdout) for run in runs)
-
-
-def claim(name: str, measured: float, bar: float, digits: int = 2) -> bool:
-    good = measured <= bar
-    print(f"CLAIM {name} {measured:.{digits}f} {bar} {'ok' if good else 'SHORT'}")
-    return good
 
 
 def main() -> int:
@@ -186,7 +168,7 @@ def main() -> int:
         print(
             "beside: " + ", ".join(f"{k} {v / best['plain']:.1f} x" for k, v in best.items()) + f", peak {peak:.1f} GB"
         )
-    good += [claim("memory-growth-MB", grown, GROWTH_MB, 1), claim("import-seconds", import_cost(), IMPORT_SECONDS, 3)]
+    good += [claim("memory-growth-MB", grown, GROWTH_MB), claim("import-seconds", import_cost(), IMPORT_SECONDS)]
     return 0 if all(good) else 1
 
 

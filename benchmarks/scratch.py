@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from shared.timing import claim, interleaved
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
@@ -29,23 +30,6 @@ FEW = 32  # channels: with fewer, copying costs more than multiplying
 MEAN_BAR, FEW_BAR, MANY_BAR, EFFICIENCY_BAR = 2.2, 3.5, 2.6, 0.55
 MEMORY_SHAPE, MEMORY_FACTOR, MEMORY_REST = (2, 32, 224, 64), 1.5, 8e6
 LOOP_BAR, STEP_BAR, STEP_BATCH = 150, 2.5, 64
-
-
-def claim(name: str, measured: float, bar: float, good: bool) -> bool:
-    """One line a claim."""
-    print(f"CLAIM {name} {measured:.2f} {bar:g} {'ok' if good else 'SHORT'}")
-    return good
-
-
-def fastest(variants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Least process time of each variant, all of them run once before any is run again."""
-    times = dict.fromkeys(variants, math.inf)
-    for _ in range(repeats + 1):  # the first time warms up
-        for name, run in variants.items():
-            started = time.process_time()
-            run()
-            times[name] = min(times[name], time.process_time() - started)
-    return times
 
 
 def layer(shape: tuple[int, int, int, int], backend: str = "gemm") -> tuple[mts.Conv2D, np.ndarray, np.ndarray]:
@@ -76,7 +60,7 @@ def convolutions(repeats: int, rate: float) -> list[bool]:
     print(f"{'N, C, side, K':>18}  ours ms  torch ms  ratio  efficiency")
     for shape in SHAPES:
         given = layer(shape)
-        times = fastest({"ours": forward_and_back(*given), "torch": in_torch(*given)}, repeats)
+        times = interleaved({"ours": forward_and_back(*given), "torch": in_torch(*given)}, repeats + 1)
         images, channels, side, filters = shape
         operations = 2 * 3 * images * filters * channels * 9 * side * side
         found[shape] = times["ours"] / times["torch"], operations / times["ours"] / rate
@@ -87,10 +71,10 @@ def convolutions(repeats: int, rate: float) -> list[bool]:
     worst_few, worst_many = (max(ratio for ratio, _ in part) for part in (few, many))
     efficiency = min(each for _, each in many)
     return [
-        claim("convolutions/torch, geometric mean", mean, MEAN_BAR, mean <= MEAN_BAR),
-        claim(f"convolutions/torch, worst below {FEW} channels", worst_few, FEW_BAR, worst_few <= FEW_BAR),
-        claim(f"convolutions/torch, worst from {FEW} channels", worst_many, MANY_BAR, worst_many <= MANY_BAR),
-        claim("2 x multiply-adds/s over NumPy's own, least", efficiency, EFFICIENCY_BAR, efficiency >= EFFICIENCY_BAR),
+        claim("convolutions/torch, geometric mean", mean, MEAN_BAR),
+        claim(f"convolutions/torch, worst below {FEW} channels", worst_few, FEW_BAR),
+        claim(f"convolutions/torch, worst from {FEW} channels", worst_many, MANY_BAR),
+        claim("2 x multiply-adds/s over NumPy's own, least", efficiency, EFFICIENCY_BAR, at_least=True),
     ]
 
 
@@ -103,18 +87,18 @@ def memory() -> bool:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     bar = MEMORY_FACTOR * (x.nbytes + dy.nbytes) + MEMORY_REST
-    return claim(f"MB of {MEMORY_SHAPE} (all windows: {9 * x.nbytes / 1e6:.0f})", peak / 1e6, bar / 1e6, peak <= bar)
+    return claim(f"MB of {MEMORY_SHAPE} (all windows: {9 * x.nbytes / 1e6:.0f})", peak / 1e6, bar / 1e6)
 
 
 def loop() -> bool:
     """The loop over positions: one image, times as many as there are."""
     shape = SHAPES[1]
-    found = fastest({"gemm": forward_and_back(*layer(shape))}, 3)["gemm"]
+    found = interleaved({"gemm": forward_and_back(*layer(shape))}, 4)["gemm"]
     direct, x, dy = layer(shape, "direct")
     started = time.process_time()
     forward_and_back(direct, x[:1], dy[:1])()
     ratio = (time.process_time() - started) * len(x) / found
-    return claim(f"loop over positions/ours, from one of {len(x)} images", ratio, LOOP_BAR, ratio >= LOOP_BAR)
+    return claim(f"loop over positions/ours, from one of {len(x)} images", ratio, LOOP_BAR, at_least=True)
 
 
 def step(repeats: int) -> bool:
@@ -131,9 +115,9 @@ def step(repeats: int) -> bool:
         nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
         optimiser.step()
 
-    found = fastest({"ours": lambda: learner.step(x, y), "torch": theirs}, 3 * repeats)
+    found = interleaved({"ours": lambda: learner.step(x, y), "torch": theirs}, 3 * repeats + 1)
     ratio = found["ours"] / found["torch"]
-    return claim(f"MNIST net's step/torch, batch {STEP_BATCH}", ratio, STEP_BAR, ratio <= STEP_BAR)
+    return claim(f"MNIST net's step/torch, batch {STEP_BATCH}", ratio, STEP_BAR)
 
 
 def main() -> None:
@@ -145,7 +129,7 @@ def main() -> None:
     with threadpool_limits(1):
         kernels = {each.get("architecture", "?") for each in threadpool_info() if each["user_api"] == "blas"}
         square = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
-        rate = 2 * 1024**3 / fastest({"gemm": lambda: square @ square}, 4 * repeats)["gemm"]
+        rate = 2 * 1024**3 / interleaved({"gemm": lambda: square @ square}, 4 * repeats + 1)["gemm"]
         print(f"NumPy's matrix product: {rate / 1e9:.0f} GFLOPS, kernel {', '.join(sorted(kernels))}")
         good = [*convolutions(repeats, rate), memory(), loop(), step(repeats)]
     raise SystemExit(0 if all(good) else 1)

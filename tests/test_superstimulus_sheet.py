@@ -28,7 +28,7 @@ def found(model):
 
 def test_units_come_back_in_the_order_in_which_they_were_asked_for(found) -> None:
     assert [unit.aim.words for unit in found.units] == ["conv2:3", "class 1", "conv2:0"]
-    assert [(unit.site, unit.where) for unit in found.units] == [("relu", "mean"), ("fc", "mean"), ("relu", "mean")]
+    assert [(unit.site, unit.where) for unit in found.units] == [("relu", "map"), ("fc", "map"), ("relu", "map")]
     assert all(unit.signs == (1, 1, -1) and unit.pictures.shape[:2] == (3, 3) for unit in found.units)
 
 

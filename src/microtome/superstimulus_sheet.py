@@ -182,9 +182,10 @@ def superstimuli(
     total = len(set(aims)) * sum(count for _, count in ways) * recipe.steps
     with (progress or Silent()).bar("growing pictures", total, "steps") as advance:
         for (site, where), some in groups.items():
+            known = np.array([largest[site][aim.channel] for aim in some]) if largest and n == 1 else None
             parts = [
                 kept(grow(opened, replace(asked[site, where], sign=sign), palette, recipe, each=count, seed=seed,
-                          after=advance), LONGEST) for sign, count in ways
+                          data_max=known, after=advance), LONGEST) for sign, count in ways
             ]  # fmt: skip
             joint = joined(parts, 1)
             signs = tuple(sign for sign, count in ways for _ in range(count))
@@ -210,8 +211,8 @@ def _read(model: Model, aim: Aim) -> tuple[str, Where]:
     """The site at which a unit is read, and where on its map it is to fire."""
     site = model.sites[aim.site]
     if aim.number is not None:
-        return aim.site, "mean"
-    return site.read or site.name, aim.at or (usual_place(model, site.name) if site.units else "mean")
+        return aim.site, "map"
+    return site.read or site.name, aim.at or (usual_place(model, site.name) if site.units else "map")
 
 
 def _largest(model: Model, images: Images | None, sites: Sequence[str]) -> dict[str, np.ndarray]:
@@ -235,7 +236,7 @@ def _of(unit: GrownUnit, value: float) -> str:
 def _place(model: Model, site: str, where: Where) -> str:
     if not model.sites[site].extent:
         return ""
-    words = {"mean": ", over its map", "centre": ", at its middle"}
+    words = {"map": ", over its map", "mean": ", over its map", "centre": ", at its middle"}
     return words[where] if isinstance(where, str) else f", at {','.join(map(str, where))}"
 
 

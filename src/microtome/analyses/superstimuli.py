@@ -231,7 +231,8 @@ class Superstimuli(Analysis):
         units = self._units(specimen, where, recipe.steps)
         items = in_batches(units, TOGETHER)
         controls = some_of(units, CONTROLS[specimen.effort], CONTROLLED)
-        grower = Grower(specimen, where, recipe)
+        largest = {k: top.values[:, 0].astype(np.float64) for k, top in answers["top"].items()}
+        grower = Grower(specimen, where, recipe, largest)
         made = yield Jobs(key=f"{recipe}", items=items, function=grower.grow)
         beside = yield Jobs(key=f"{recipe}, shuffled weights", items=tuple((k, v) for k, v in controls.items()),
                             function=lambda some: grower.grow(some, shuffled=True))  # fmt: skip
@@ -247,7 +248,7 @@ class Superstimuli(Analysis):
         return SuperstimuliResult(
             images=len(images) - len(images.broken), steps=recipe.steps, threshold=PLAIN, units=units, **by_name,
             widths={k: specimen.sites[k].units for k in where},
-            data_max={k: top.values[units[k], 0].astype(np.float64) for k, top in answers["top"].items()},
+            data_max={k: values[units[k]] for k, values in largest.items()},
             controls={k: np.array(v) for k, v in controls.items()} if copied else {},
             shuffled={k: found["contrast"][:, 0] for k, found in zip(controls, copied, strict=False)},
             kinds=self._kinds, more={k: np.array(dict(more).get(k, ()), np.int64) for k in units},

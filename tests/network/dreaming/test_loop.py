@@ -258,3 +258,13 @@ def test_every_step_is_told(model) -> None:
     told: list[int] = []
     superstimuli(model, Objective(site="fc", channels=(0, 2)), grey(model), FAST, each=2, after=told.append)
     assert sum(told) == 4 * FAST.steps
+
+
+def test_a_picture_that_reaches_less_than_the_data_is_begun_again_and_the_best_is_kept(model) -> None:
+    objective = Objective(site="conv2", channels=(0, 1, 2))
+    first = superstimuli(model, objective, grey(model), FAST)
+    wanted = np.array([0.5, 1.001, 1e6]) * np.abs(first.reached[:, 0])
+    again = superstimuli(model, objective, grey(model), FAST, data_max=wanted)
+    assert again.starts[:, 0].tolist()[::2] == [1, 1 + FAST.restarts] and again.starts[1, 0] > 1
+    assert (again.reached >= first.reached).all() and (again.reached[1:] > first.reached[1:]).any()
+    assert np.array_equal(again.pictures[0], first.pictures[0])

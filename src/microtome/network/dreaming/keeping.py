@@ -42,10 +42,15 @@ def kept(found: Superstimuli, longest: int = SIDE) -> Kept:
 
 
 class Grower:
-    """Grows pictures for units of a specimen's layers, read at the sites of `where`, or on a copy that is shuffled."""
+    """Grows pictures for units of a specimen's layers, read at the sites of `where`, or on a copy that is shuffled.
 
-    def __init__(self, specimen: Specimen, where: Mapping[str, str], recipe: Recipe) -> None:
-        self._specimen, self._where, self._recipe = specimen, where, recipe
+    `data_max` is the data's largest activation of every unit, by layer.
+    """
+
+    def __init__(
+        self, specimen: Specimen, where: Mapping[str, str], recipe: Recipe, data_max: Mapping[str, np.ndarray]
+    ) -> None:
+        self._specimen, self._where, self._recipe, self._data_max = specimen, where, recipe, data_max
 
     def grow(self, items: Sequence[Item], shuffled: bool = False) -> list[Kept]:
         """A picture for every unit of layers and units; nothing if the network cannot be copied."""
@@ -62,8 +67,10 @@ class Grower:
         assert model is not None
         place = usual_place(self._specimen.model, layer)
         asked = replace(Objective(site=self._where[layer], channels=tuple(channels), where=place), **changes)
-        seed = self._specimen.seed
-        return kept(superstimuli(model, asked, self._palette, self._recipe, each=each, seed=seed))
+        # a copy with other weights has other activations: only dead pictures are begun again there
+        largest = None if shuffled or changes else self._data_max[layer][list(channels)]
+        return kept(superstimuli(model, asked, self._palette, self._recipe, each=each, seed=self._specimen.seed,
+                                 data_max=largest))  # fmt: skip
 
     @cached_property
     def _palette(self) -> Palette:

@@ -60,6 +60,7 @@ def superstimuli(
 ) -> Superstimuli:  # fmt: skip
     """Grow `each` pictures for every channel of an objective, from noise or from the data; the model stays as it is.
 
+    Pictures that reach less than `data_max` are begun again, as dead ones are, and the better one is kept.
     Equal seeds give equal bits on a CPU. `after` is told of every step, for how many pictures.
     Shapes: data_max (U,); start (C, H, W), a picture as the network is given it.
     Raises: UnknownName, UsageError, CallOrderChanged.
@@ -69,6 +70,7 @@ def superstimuli(
     device = next((p.device for p in model.module.parameters()), torch.device("cpu"))
     surface = canvas(recipe.canvas, palette, model.preprocessing.size, device)
     rows = [(channel, number) for channel in objective.channels for number in range(each)]
+    largest = np.full(len(objective.channels), np.nan) if data_max is None else np.asarray(data_max, np.float64)
     box = interior(model, objective, recipe)  # it runs the network, so before it is cut
     with cut(model, objective.site) as network:
         images = torch.empty(len(rows), *model.preprocessing.shape, device=device)
@@ -79,9 +81,12 @@ def superstimuli(
             starts[waiting] += 1
             for some in _batches(model, objective.site, waiting, each, device):
                 part = Part(objective, tuple(rows[i] for i in some), each if not attempt else 1, seed, attempt)
-                images[some] = _grown(network, model, part, surface, recipe, start, after)
-                found.put(some, scored(network, model, part, images[some], palette, recipe, box))
-            waiting = np.flatnonzero(found.dead)
+                made = _grown(network, model, part, surface, recipe, start, after)
+                worth = scored(network, model, part, made, palette, recipe, box)
+                better = (objective.sign * worth.reached > objective.sign * found.reached[some]) | (attempt == 0)
+                images[some[better]] = made[torch.from_numpy(better)]
+                found.put(some, worth, better)
+            waiting = np.flatnonzero(found.dead | _short(objective, found.reached, largest))
             if not len(waiting):
                 break
     shape = (len(objective.channels), each)
@@ -89,9 +94,14 @@ def superstimuli(
     scores["other"] = np.roll(scores["other"], 1, axis=0)
     return Superstimuli(
         objective=objective, pictures=found.shown(model, images).reshape(*shape, *images.shape[1:]),
-        data_max=np.full(shape[0], np.nan) if data_max is None else np.asarray(data_max, np.float64),
-        **scores, starts=starts.reshape(shape), box=box,
+        data_max=largest, **scores, starts=starts.reshape(shape), box=box,
     )  # fmt: skip
+
+
+def _short(objective: Objective, reached: np.ndarray, data_max: np.ndarray) -> np.ndarray:
+    """Whether a picture excites its unit less than an image does. Shapes: (U * n,), (U,) -> (U * n,)."""
+    known = np.repeat(data_max, len(reached) // len(data_max))
+    return (reached < known) & (known > 0) & (objective.sign > 0)
 
 
 def _batches(model: Model, site: str, rows: np.ndarray, each: int, device: torch.device) -> Sequence[np.ndarray]:
@@ -112,7 +122,7 @@ def _grown(
 ) -> Tensor:  # fmt: skip
     """Climb by Adam. Shapes: -> (rows, C, H, W), within the data's range."""
     numbers = _begun(part, surface, start)
-    climb = Adam(numbers, recipe.rate)
+    climb = Adam(numbers)
     random = np.random.default_rng([part.seed, part.attempt])
     largest = torch.zeros(len(numbers), device=surface.device)
     # a start that was dead takes longer before its rectifier the next time
@@ -122,8 +132,10 @@ def _grown(
     for step in range(recipe.steps):
         with torch.no_grad():
             images = surface.images(numbers)
-        moves = recipe.transforms.draw(random, len(images))
-        copies = moved(images.requires_grad_(), moves, recipe.transforms.pad, mean)
+        copies = images.requires_grad_()
+        if part.asked.over_map:  # a position would not move along
+            moves = recipe.transforms.draw(random, len(images))
+            copies = moved(images, moves, recipe.transforms.pad, mean)
         seen = network.run(copies, before=below or step < warm)
         values = part.asked.sign * part.objective.value(seen, part.each).float()
         largest = torch.maximum(largest, values.detach().abs())
@@ -137,7 +149,7 @@ def _grown(
         with torch.no_grad():
             if recipe.variation:
                 gradient = gradient + (recipe.variation * largest).view(-1, 1, 1, 1) * _roughness(images, surface)
-            climb.step(surface.pulled(images, gradient))
+            climb.step(surface.pulled(images, gradient), recipe.rate_at(step))
             surface.settle(numbers)
         after(len(numbers))
     return surface.finished(numbers)

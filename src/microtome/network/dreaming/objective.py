@@ -1,4 +1,4 @@
-"""What is to grow: a channel over its whole map, at its middle or at a position, a class, or their opposite."""
+"""What is to grow: a channel on its map, at its middle or at a position, a class, or their opposite."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,20 +15,22 @@ from ..model import Model
 from ..recorder import RECTIFIERS
 from ..sites import Site
 
-Where = Literal["mean", "centre"] | tuple[int, ...]  # over the map, at its middle, or at one position
+# The mean and the strongest place of the map together, the mean alone, the middle, or one position.
+Where = Literal["map", "mean", "centre"] | tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """Some channels of one site, a picture (or several) each.
 
+    The mean alone fills the picture at the cost of the strongest place; that place alone leaves the rest empty.
     `sign` -1 asks for what the channel is most against. `diversity` is the weight of the likeness of the pictures of
     one channel, which is taken off.
     """
 
     site: str
     channels: tuple[int, ...]
-    where: Where = "mean"
+    where: Where = "map"
     sign: int = 1
     diversity: float = 0.0
 
@@ -51,6 +53,11 @@ class Objective:
                 raise UsageError(f"{self.site} has no position {self.where}", f"Its maps have the shape {site.extent}",
                                  "Positions count from 0, one number an axis")  # fmt: skip
 
+    @property
+    def over_map(self) -> bool:
+        """Whether it asks for no one position."""
+        return self.where in ("map", "mean")
+
     def rectified(self, model: Model) -> bool:
         """Whether the site is a rectifier, which gives no gradient where it is silent."""
         return model.sites[self.site].operation in RECTIFIERS
@@ -64,8 +71,10 @@ class Objective:
         own = self.at(tensor, rows_each)
         if own.ndim == 1:
             return own
-        if self.where == "mean":
-            return own.flatten(1).mean(1)
+        if self.over_map:
+            flat = own.flatten(1)
+            mean = flat.mean(1)
+            return mean if self.where == "mean" else mean + (flat.amax(1) if self.sign > 0 else flat.amin(1))
         return _at(own, self._position(tuple(own.shape[1:])))
 
     def peak(self, tensor: Tensor, rows_each: int) -> Tensor:
@@ -130,5 +139,5 @@ def looks_at_the_picture(model: Model, layer: Site) -> bool:
 
 
 def usual_place(model: Model, layer: str) -> Where:
-    """Where a unit is made to fire unless one says otherwise: over its map, or at its middle in a first layer."""
-    return "centre" if looks_at_the_picture(model, model.sites[layer]) else "mean"
+    """Where a unit is made to fire unless one says otherwise: on its map, or at its middle in a first layer."""
+    return "centre" if looks_at_the_picture(model, model.sites[layer]) else "map"

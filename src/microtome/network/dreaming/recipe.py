@@ -11,9 +11,10 @@ from .transforms import SMALL, Transforms, preset
 class Recipe:
     """Settings of the loop.
 
-    `rate` is Adam's; `variation` weighs the mean difference of neighbouring pixels, in half ranges; the first `warm`
-    steps of a rectified unit raise the value before its rectifier; dead starts are begun again `restarts` times; what
-    was reached is measured on `copies` moved copies.
+    `rate` is Adam's, which falls to 0 over the last share `cooling` of the steps; `variation` weighs the mean
+    difference of neighbouring pixels, in half ranges; the first `warm` steps of a rectified unit raise the value before
+    its rectifier; dead starts, and pictures that reach less than the data, are begun again `restarts` times; what was
+    reached is measured on `copies` moved copies.
     """
 
     canvas: Kind
@@ -21,6 +22,7 @@ class Recipe:
     steps: int
     rate: float
     variation: float
+    cooling: float = 0.5
     warm: int = 10
     restarts: int = 2
     copies: int = 16
@@ -31,9 +33,13 @@ class Recipe:
         for name in ("warm", "restarts"):
             at_least(name, getattr(self, name), 0)
 
+    def rate_at(self, step: int) -> float:
+        """Adam's rate at a step from 0."""
+        return self.rate * min(1.0, (self.steps - step) / max(1e-9, self.cooling * self.steps))
+
 
 def usual(size: tuple[int, int]) -> Recipe:
     """Pixels for small pictures; a spectrum for large ones, whose pixels alone would give noise."""
     if min(size) < SMALL:
-        return Recipe(canvas="pixels", transforms=preset(size), steps=100, rate=0.1, variation=0.3)
+        return Recipe(canvas="pixels", transforms=preset(size), steps=128, rate=0.3, variation=0.1)
     return Recipe(canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0)

@@ -40,10 +40,10 @@ class Scores:
         return cls(reached=np.zeros(rows), other=np.full(rows, np.nan), contrast=np.zeros(rows),
                    plain=np.ones(rows, bool), dead=np.ones(rows, bool))  # fmt: skip
 
-    def put(self, rows: np.ndarray, others: "Scores") -> None:
-        """Write the scores of some rows."""
+    def put(self, rows: np.ndarray, others: "Scores", which: np.ndarray) -> None:
+        """Write the scores of some rows, those of them that `which` says. Shapes: (r,), (r,) bool."""
         for name, values in others.by_name().items():
-            self.by_name()[name][rows] = values
+            self.by_name()[name][rows[which]] = values[which]
 
     def by_name(self) -> dict[str, np.ndarray]:
         """Every array by its name."""
@@ -91,7 +91,7 @@ def interior(model: Model, objective: Objective, recipe: Recipe) -> Box:
     height, width = model.preprocessing.size
     site = model.sites[objective.site]
     field = model.receptive_fields[objective.site]
-    if objective.where != "mean" and field is not None and len(site.extent) == 2:
+    if not objective.over_map and field is not None and len(site.extent) == 2:
         at = objective.where if isinstance(objective.where, tuple) else tuple(length // 2 for length in site.extent)
         box = field.boxes(np.array(at[0] * site.extent[1] + at[1]), site.extent[1], (height, width))
         return tuple(int(value) for value in box)  # type: ignore[return-value]
