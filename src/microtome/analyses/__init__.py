@@ -19,6 +19,7 @@ from .faithfulness import Faithfulness
 from .filters import Filters
 from .labels import Labels
 from .maps import Maps
+from .omission import Omission
 from .preferences import Preferences
 from .specificity import Specificity
 from .superstimuli import Superstimuli
@@ -26,7 +27,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection,
+    Superstimuli, Dissection, Omission,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
