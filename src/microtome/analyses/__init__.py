@@ -15,6 +15,7 @@ from .activity import Activity
 from .decisions import Decisions
 from .deconvnet import Deconvnet
 from .dissection import Dissection
+from .duality import Duality
 from .faithfulness import Faithfulness
 from .filters import Filters
 from .labels import Labels
@@ -27,7 +28,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection, Omission,
+    Superstimuli, Dissection, Omission, Duality,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
