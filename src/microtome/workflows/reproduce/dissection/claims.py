@@ -72,18 +72,31 @@ def _omitted(of: Numbers) -> Claim:
     copies = [any(layer["after"] == REPLICATES for layer in layers) for layers in chosen]
     able = [any(layer["able"] for layer in layers) for layers in chosen]
     measured = (f"Accuracy {percent(mean_of(own))} on {len(own) // len(nets)} images held out, in "
-                f"{networks(len(nets))}. {'. '.join(told)}")  # fmt: skip
+                f"{networks(len(nets))}. {'. '.join(told)}{_lost(nets)}")  # fmt: skip
     return Claim(claim="One convolution can be omitted, because it replicates its input", measured=measured,
                  verdict=HOLDS if all(copies) else IN_PART if any(able) else NOT)  # fmt: skip
+
+
+def _lost(nets: Sequence[Numbers]) -> str:
+    """How many points copies lose once the rest has learnt, and how many fewer in conv2 than in conv3, per image."""
+    layers = [net["layers"] for net in nets]
+    if not all("copy" in each_[layer]["tuned"] for each_ in layers for layer in (SECOND, THIRD)):
+        return ""
+    lost = {layer: np.concatenate([net["original"] - net["layers"][layer]["tuned"]["copy"] for net in nets])
+            for layer in (SECOND, THIRD)}  # fmt: skip
+    return (
+        f". After the training copies lose {points(mean_of(lost[SECOND]))} points in conv2's place and "
+        f"{points(mean_of(lost[THIRD]))} in conv3's, difference {points(mean_of(lost[THIRD] - lost[SECOND]))}"
+    )
 
 
 def _stand_ins(layer: str, nets: Sequence[Numbers], beside: Numbers) -> str:
     found = [net["layers"][layer] for net in nets]
     told = []
     for kind in (kind for kind in STANDING_IN if all(kind in f["raw"] for f in found)):
-        words = f"{STANDING_IN[kind]} {each([np.mean(f['raw'][kind]) for f in found], '{:.0%}')}"
+        words = f"{STANDING_IN[kind]} {each([np.mean(f['raw'][kind]) for f in found], '{:.1%}')}"
         if all(kind in f["tuned"] for f in found):
-            tuned = each([np.mean(f["tuned"][kind]) for f in found], "{:.0%}")
+            tuned = each([np.mean(f["tuned"][kind]) for f in found], "{:.1%}")
             words += f", after {nets[0]['steps']} steps of training {tuned}"
         told.append(words)
     return (f"copy score {each([f['copy'] for f in found], '{:.2f}')} (shuffled weights "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Found = Mapping[str, Any]
 APART = 2.2  # degrees between lines of filters of the same angle, or they would hide each other
-NEAR = 0.35  # of the half circle's radius: where its lines begin
+NEAR = 0.45  # of the half circle's radius: where its lines begin
 
 
 def draw_filters(found: Found) -> "Figure":

@@ -79,8 +79,7 @@ def trained_nets(images: str, settings: Settings, out: Path, progress: Progress)
         raise BadModel(f"{NETWORK} has {model.parameters:,} parameters", f"The document's has {PARAMETERS:,}",
                        "Mend its widths in the zoo")  # fmt: skip
     learning, held_out = parts(model, images, None, strict=False, download=False)
-    mark = digest(*(part.mark(place).hex() for part in (learning, held_out) for place in range(len(part))),
-                  learning.labels.tolist(), held_out.labels.tolist())  # fmt: skip
+    mark = digest(learning.fingerprint, held_out.fingerprint)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     nets = tuple(_net(images, settings.recipe(seed), mark, out / f"net-{seed}", progress) for seed in seeds)
     return Nets(trained=nets, held_out=held_out, learning=len(learning), mark=mark)
