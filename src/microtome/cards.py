@@ -115,6 +115,21 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Circuit:
+    """Connections between units, drawn layer by layer.
+
+    Shapes: layers are columns from left to right; source, target (n, 2) place in `layers` and unit, -1 for a unit that
+    cannot be told; value (n,), how much a connection does, the width of its line.
+    """
+
+    layers: tuple[str, ...]
+    source: np.ndarray
+    target: np.ndarray
+    value: np.ndarray
+    value_label: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sheet:
     """One small picture of every unit of a layer.
 
@@ -135,7 +150,7 @@ class Sheets:
     views: tuple[Sheet, ...]
 
 
-Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Rows | Sheets
+Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Rows | Circuit | Sheets
 
 
 @dataclass(frozen=True, kw_only=True)

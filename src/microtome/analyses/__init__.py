@@ -21,6 +21,7 @@ from .filters import Filters
 from .labels import Labels
 from .maps import Maps
 from .omission import Omission
+from .pathways import Pathways
 from .preferences import Preferences
 from .specificity import Specificity
 from .superstimuli import Superstimuli
@@ -28,7 +29,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection, Omission, Duality,
+    Superstimuli, Dissection, Omission, Duality, Pathways,
 )  # fmt: skip
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting
 from ..cards import Card, Column, Finding, Pictures, Rows, Table, card_link, layer_link
 from ..figures import levels_to_colour, new_figure
+from ..network.filters_on_pictures import words_of_filters
 from ..network.linear_layers import linear_layers
 from ..network.rows import rows_on
 from ..network.specimen import Effort, Specimen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BUDGET: dict[Effort, float] = {"quick": 1e10, "normal": 1e11, "full": 2e12}  # multiply-adds of all passes
+TOGETHER = 6  # groups of layers that are kept together
 TITLE = "Who feeds whom"
 
 ByLayer = dict[str, np.ndarray]
@@ -170,15 +172,11 @@ class Dissection(Analysis):
         layers = linear_layers(specimen.model, fold=True)
         order = np.argsort(images.hashes, kind="stable")[::2]  # the other half is left for what is tested on it
         places = images.readable(order, self.sample or affordable_images(specimen, BUDGET[specimen.effort]))
-        items = tuple((group, copy) for group in in_groups(layers) for copy in (0, 1))
-        found = yield Jobs(
-            key=f"sums over {len(places)} images", items=items,
-            function=lambda some: [summed(specimen, places, group, copy) for group, copy in some],
-        )  # fmt: skip
-        tables: list[dict[str, dict[str, np.ndarray]]] = [{}, {}]
-        for (_, copy), answer in zip(items, found, strict=True):
-            tables[copy] |= answer
-        mine, shuffled = tables
+        items = tuple((group, copied) for group in in_groups(layers) for copied in (False, True))
+        found = yield Jobs(key=f"sums over {len(places)} images", items=items, batch=TOGETHER,
+                           function=lambda some: summed(specimen, places, some))  # fmt: skip
+        mine, shuffled = ({k: table for (_, copied), answer in zip(items, found, strict=True) if copied == which
+                           for k, table in answer.items()} for which in (False, True))  # fmt: skip
         wanted = by_strongest(mine)
         seen = yield Jobs(
             key="rows on the strongest image", items=tuple(wanted),
@@ -186,7 +184,8 @@ class Dissection(Analysis):
                                    for place in some],
         )  # fmt: skip
         pictures = gathered(mine, wanted, seen)
-        words = {k: in_words(specimen.model, layers[k], table["channel"], pictures[k]["rho"])
+        labels = words_of_filters(specimen.model)
+        words = {k: in_words(specimen.model, layers[k], table["channel"], pictures[k]["rho"], labels)
                  for k, table in mine.items()}  # fmt: skip
         return DissectionResult(
             images=len(places), layers=tuple(layer.name for layer in specimen.layers),

@@ -52,6 +52,8 @@ def _layers_before(model: Model, name: str) -> bool:
     while waiting:
         each = waiting.pop()
         if each in model.sites and each not in seen:
+            if model.sites[each].units:
+                return True
             seen.add(each)
             waiting += model.sites[each].inputs
-    return any(model.sites[each].units for each in seen)
+    return False

@@ -77,8 +77,12 @@ class Sites(Mapping[str, Site]):
         self.containers = containers
 
     def __getitem__(self, name: str) -> Site:
-        known("Site", name, self._sites, "`microtome sites MODEL` lists them all")
+        if name not in self._sites:
+            known("Site", name, self._sites, "`microtome sites MODEL` lists them all")
         return self._sites[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sites
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sites)

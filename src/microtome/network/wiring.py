@@ -1,6 +1,7 @@
 """Who feeds whom, as arrays that can be kept: the rows of every unit that tell most, and what stands behind them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from ..figures import to_levels
 from .contributions import Contributions, contributions
 from .dissecting import words_of
 from .feeders import feeders
-from .filters_on_pictures import words_of_filters
 from .linear_layers import LinearLayer, linear_layers
 from .model import Model
 from .randomised import randomised
@@ -40,21 +40,27 @@ def in_groups(layers: Mapping[str, LinearLayer]) -> list[tuple[str, ...]]:
     return [tuple(names[at : at + TOGETHER]) for at in range(0, len(names), TOGETHER)]
 
 
-def summed(specimen: Specimen, places: Sequence[int] | np.ndarray, group: Sequence[str], copy: int) -> dict[str, Any]:
-    """What is kept of the tables of some layers; of a copy with shuffled weights only how many channels carry a unit.
-
-    Empty if the network cannot be copied.
+def summed(
+    specimen: Specimen, places: np.ndarray, items: Sequence[tuple[Sequence[str], bool]]
+) -> list[dict[str, dict[str, np.ndarray]]]:
+    """What is kept of the tables of groups of layers; with True those of a copy with shuffled weights, of which only
+    how many channels carry a unit is kept, or nothing if there can be no copy.
     """
-    try:
-        model = randomised(specimen.model, specimen.seed + copy) if copy else specimen.model
-    except NotApplicable:
-        return {}
-    layers = linear_layers(model, fold=True)
-    images = specimen.need_images("dissection")
-    found = contributions(model, images, [int(place) for place in places], {name: layers[name] for name in group})
-    if copy:
-        return {name: {"carrying": table.carrying} for name, table in found.items()}
-    return {name: _kept(layers[name], table) for name, table in found.items()}
+    images, opened = specimen.need_images("dissection"), {}
+    for copied in {copied for _, copied in items}:
+        with suppress(NotApplicable):
+            model = randomised(specimen.model, specimen.seed) if copied else specimen.model
+            opened[copied] = model, linear_layers(model, fold=True)
+    found: list[dict[str, dict[str, np.ndarray]]] = []
+    for group, copied in items:
+        if copied not in opened:
+            found.append({})
+            continue
+        model, layers = opened[copied]
+        tables = contributions(model, images, places.tolist(), {name: layers[name] for name in group})
+        found.append({name: {"carrying": table.carrying} if copied else _kept(layers[name], table)
+                      for name, table in tables.items()})  # fmt: skip
+    return found
 
 
 def _kept(layer: LinearLayer, table: Contributions) -> dict[str, np.ndarray]:
@@ -103,12 +109,16 @@ def gathered(tables: Tables, wanted: Mapping[int, Mapping[str, Any]], seen: Sequ
     return out
 
 
-def in_words(model: Model, layer: LinearLayer, channels: np.ndarray, rho: np.ndarray) -> dict[str, Any]:
+def in_words(
+    model: Model, layer: LinearLayer, channels: np.ndarray, rho: np.ndarray, labels: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     """What stands behind each row: source, the place of its layer among the network's, and unit, -1 for unknown; the
-    names of all units whose sum it is; what the row makes of them. Shapes: channels, rho (U, k) -> (U, k) each.
+    names of all units whose sum it is; what the row makes of them, in `labels` where these have words for them.
+
+    Shapes: channels, rho (U, k) -> (U, k) each.
     """
-    layers = [site.name for site in model.sites.layers]
-    behind, labels = feeders(model, layer), words_of_filters(model)
+    layers = {site.name: place for place, site in enumerate(model.sites.layers)}
+    behind = feeders(model, layer)
     source, unit = np.full(channels.shape, -1), np.full(channels.shape, -1)
     names = [["" for _ in row] for row in channels]
     words = [["" for _ in row] for row in channels]
@@ -118,7 +128,7 @@ def in_words(model: Model, layer: LinearLayer, channels: np.ndarray, rho: np.nda
         names[at[0]][at[1]] = name + (f" + {len(units) - NAMED} more" if len(units) > NAMED else "")
         said = " + ".join(labels[k][n] for k, n in units if k in labels and labels[k][n])
         words[at[0]][at[1]] = words_of(float(rho[at]), said or names[at[0]][at[1]])
-        known = [(layers.index(other), number) for other, number in units if other in layers]
+        known = [(layers[other], number) for other, number in units if other in layers]
         if known:
             source[at], unit[at] = known[0]
     return {"source": source, "unit": unit, "names": tuple(map(tuple, names)), "words": tuple(map(tuple, words))}

@@ -18,7 +18,20 @@ from ..store import write_bytes
 from .encode import encode_card, encode_column
 
 # Joined in this order into one script.
-SCRIPTS = ("data", "format", "pictures", "charts", "sheets", "rows", "cards", "network", "layer", "unit", "main")
+SCRIPTS = (
+    "data",
+    "format",
+    "pictures",
+    "charts",
+    "sheets",
+    "rows",
+    "circuit",
+    "cards",
+    "network",
+    "layer",
+    "unit",
+    "main",
+)
 
 
 def build_report(run: Run, out: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards import Card, Chart, Column, Crops, Heat, Pictures, Rows, Sheets, Table, Text, Units
+from ..cards import Card, Chart, Circuit, Column, Crops, Heat, Pictures, Rows, Sheets, Table, Text, Units
 from ..figures import columns_of, sheet
 from ..run import webp
 from ..store import write_bytes
@@ -124,7 +124,13 @@ def _rows(content: Rows, sprites: Path) -> dict[str, Any]:
     return about | {"sprite": path.name, "height": height, "width": width, "columns": columns, "crisp": True}
 
 
+def _circuit(content: Circuit, _sprites: Path) -> dict[str, Any]:
+    source, target = content.source.tolist(), content.target.tolist()
+    return {"kind": "circuit", "layers": list(content.layers), "source": source, "target": target,
+            "value": numbers(content.value), "label": content.value_label}  # fmt: skip
+
+
 ENCODERS: dict[type, Callable[[Any, Path], dict[str, Any]]] = {
     Text: _text, Table: _table, Crops: _crops, Pictures: _pictures, Chart: _chart, Heat: _heat, Units: _units,
-    Rows: _rows, Sheets: _sheets,
+    Rows: _rows, Circuit: _circuit, Sheets: _sheets,
 }  # fmt: skip

@@ -58,6 +58,8 @@ microtome.KINDS = {
 
   rows: (network, card, unit) => microtome.rowsOf(network, card, unit),
 
+  circuit: (network, card) => microtome.circuit(network, card),
+
   units: (network, card, unit) => {
     const [others, values] = [microtome.pick(card.unit, unit), microtome.pick(card.value, unit)];
     const holder = microtome.element('div', { class: 'pictures' });

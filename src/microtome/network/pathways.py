@@ -1,0 +1,140 @@
+"""Connections from channel to channel by what they do for the answer, and the network with only some of them left."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import NotApplicable
+from ..images import Images
+from .addresses import Address
+from .calls import Call, Following, first_tensor
+from .catching import Catch
+from .classes import logits_site
+from .inputs import prepare
+from .linear_layers import LinearLayer, linear_layers
+from .measure import automatic_batch
+from .model import Model
+from .untouched import untouched
+
+ByLayer = dict[str, np.ndarray]
+BATCH = 4  # images at a time where the whole graph is kept
+
+
+def attributed(model: Model, images: Images, places: Sequence[int], mean: Mapping[str, np.ndarray]) -> ByLayer:
+    """What every connection does for the answer: over images the mean magnitude of the change of the answer's logit,
+    above the mean of all classes, if what the connection adds were its mean, to first order.
+
+    Shapes: mean (O, J), what a connection adds on average -> (O, J). The model stays as it is.
+    """
+    layers = {name: layer for name, layer in linear_layers(model).items() if name in mean}
+    wanted = {Address(name, inputs=inputs) for name in layers for inputs in (False, True)}
+    logits = Address(logits_site(model))
+    found = {name: np.zeros(layer.weight.shape[:2]) for name, layer in layers.items()}
+    with untouched(model.module) as module, torch.enable_grad():
+        for first in range(0, len(places), BATCH):
+            pixels = torch.from_numpy(np.stack([images.pixels(int(place)) for place in places[first : first + BATCH]]))
+            listener = Catch(list(model.sites.values()), {*wanted, logits})
+            with Following(module, listener):
+                module(prepare(pixels, model.preprocessing, module).requires_grad_())
+            values, edge = listener.found[logits]
+            if edge is None:
+                raise NotApplicable(f"{model.name} gives no gradient", "Paths are found with gradients",
+                                    "Give a network that can be trained")  # fmt: skip
+            own = values.argmax(1)
+            above = -torch.ones_like(values) / values.shape[1]
+            above[torch.arange(len(values)), own] += 1
+            edges = {name: listener.found[Address(name)][1] for name in layers}
+            ends = [edge_of for edge_of in edges.values() if edge_of is not None]
+            gradients = iter(torch.autograd.grad([edge], ends, [above], allow_unused=True))
+            for name, edge_of in edges.items():
+                gradient = next(gradients) if edge_of is not None else None
+                if gradient is not None:
+                    given = listener.found[Address(name, inputs=True)][0]
+                    found[name] += _changes(layers[name], given, gradient, mean[name])
+    return {name: total / max(1, len(places)) for name, total in found.items()}
+
+
+def _changes(layer: LinearLayer, given: Tensor, gradient: Tensor, mean: np.ndarray) -> np.ndarray:
+    """The sum over images of the magnitude of every connection's change. Shapes: -> (O, J)."""
+    weights = gradient.float().reshape(len(gradient), len(layer.weight), *_extent(gradient))
+    total = np.zeros(layer.weight.shape[:2])
+    plain = layer.to(torch.float32)
+    for x, one in zip(given.float(), weights, strict=True):
+        added = plain.added(x[None], one[None]).double().cpu().numpy()
+        total += np.abs(added - mean * one.double().sum((1, 2)).cpu().numpy()[:, None])
+    return total
+
+
+def _extent(gradient: Tensor) -> tuple[int, int]:
+    return (gradient.shape[2], gradient.shape[3]) if gradient.ndim == 4 else (1, 1)
+
+
+class Thinned:
+    """A copy of a network of which only some connections are left; each other one always adds its mean.
+
+    Shapes: mean (O, J) by layer, over images other than those it is judged on.
+    """
+
+    def __init__(self, model: Model, mean: Mapping[str, np.ndarray]) -> None:
+        self.model, self.mean = model, dict(mean)
+        self.whole = {name: layer for name, layer in linear_layers(model).items() if name in mean}
+        try:
+            module = copy.deepcopy(model.module)
+        except (RuntimeError, TypeError) as error:
+            raise NotApplicable(f"{model.name} cannot be copied ({error})", "Connections are cut in a copy",
+                                "Give the network as it was built, before its first pass") from error  # fmt: skip
+        self.module = module.eval().requires_grad_(False)
+        twin = Model(module=self.module, name=model.name, source=model.source, weights="cut",
+                     preprocessing=model.preprocessing, preprocessing_from="")  # fmt: skip
+        self.cut = {name: layer for name, layer in linear_layers(twin).items() if name in mean}
+        held = {parameter.data_ptr() for parameter in self.module.parameters()}
+        strange = [name for name, layer in self.cut.items() if layer.weight.data_ptr() not in held]
+        if strange:
+            raise NotApplicable(f"The weights of {strange[0]} are made anew in every pass",
+                                "Connections can be cut where weights are parameters", "Fold them first")  # fmt: skip
+
+    def answers(self, kept: Mapping[str, np.ndarray], pixels: np.ndarray) -> np.ndarray:
+        """The logits with only these connections. Shapes: kept (O, J) bool by layer; pixels (n, C, H, W) -> (n, K)."""
+        offsets = {}
+        for name, layer in self.cut.items():
+            mask = torch.from_numpy(kept[name]).to(layer.weight.device)
+            layer.weight.copy_(self.whole[name].weight.to(layer.weight.device) * mask[:, :, None, None])
+            lost = torch.from_numpy((self.mean[name] * ~kept[name]).sum(1))
+            offsets[name] = lost.to(layer.weight.device, layer.weight.dtype)
+        found, size = [], automatic_batch(self.model.sites)
+        site = Address(logits_site(self.model))
+        with torch.no_grad():
+            for some in np.split(pixels, range(size, len(pixels), size)):
+                listener = _Adding(self.model, offsets, site)
+                with Following(self.module, listener):
+                    self.module(prepare(torch.from_numpy(some), self.model.preprocessing, self.module))
+                found.append(listener.found[site][0].double().cpu().numpy())
+        return np.concatenate(found)
+
+
+class _Adding(Catch):
+    """Adds to each channel of some layers' outputs, and keeps the logits."""
+
+    def __init__(self, model: Model, offsets: Mapping[str, Tensor], logits: Address) -> None:
+        super().__init__(list(model.sites.values()), {logits})
+        self.offsets = offsets
+
+    def after(self, call: Call, arguments: tuple[Any, ...], output: Any) -> Any:
+        tensor = first_tensor(output)
+        if tensor is not None and self.sites[self.position].name in self.offsets:
+            offset = self.offsets[self.sites[self.position].name]
+            output = tensor + offset.view(1, -1, *[1] * (tensor.ndim - 2))
+        return super().after(call, arguments, output)
+
+
+def strongest(scores: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """Which connections are among the `count` with the largest scores in the whole network. Shapes: (O, J) bool."""
+    flat = np.concatenate([values.ravel() for values in scores.values()])
+    kept = np.zeros(len(flat), bool)
+    kept[np.argsort(-flat, kind="stable")[:count]] = True
+    parts = np.split(kept, np.cumsum([values.size for values in scores.values()])[:-1])
+    return {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
