@@ -94,9 +94,11 @@ def test_the_finding_the_table_and_the_columns_say_the_same(result) -> None:
     assert (
         "with shuffled weights pattern" in finding.control and "at random pattern 2%, position 12%" in finding.control
     )
-    table, lines, *units = result.cards()
+    table, through, *units = result.cards()
     assert table.content.rows[2][2] == f"{finding.number:.0%}"
-    np.testing.assert_allclose(lines.content.series[1][1][2], finding.number)
+    assert through.content.rows[1] == "position" and through.content.columns[2] == "conv3"
+    np.testing.assert_allclose(through.content.values[1, 2], finding.number)
+    np.testing.assert_allclose(through.content.values[3:, 2], result.shuffled["conv3"])
     np.testing.assert_allclose(units[2].content.series[0][1][:, 1], result.position["conv3"])
     names = {column.name: column.values for column in result.columns()}
     assert names["position share"]["conv3"] is result.position["conv3"] and "location index" in names

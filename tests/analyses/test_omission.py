@@ -73,7 +73,7 @@ def test_the_planted_layer_is_the_one_that_could_be_left_out(result) -> None:
     (finding,) = result.findings()
     assert finding.sentence.startswith("conv2 could be left out") and finding.number < 0.001
     assert "with a copy of one input channel for each unit in its place, without any training" in finding.sentence
-    assert "mean activation of conv2" in finding.control and "in 2 other layers" in finding.control
+    assert "mean activation of conv2" in finding.control and "in 2 of the others" in finding.control
 
 
 def test_the_table_says_what_the_finding_says(result) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from microtome.network.bars import bar_answers, bars, map_sums, units
+from microtome.network.bars import bar_answers, bars, map_sums
 from toys import InPlace, Tokens, noise, opened, prepared, seeded
 
 
@@ -45,13 +45,16 @@ def test_small_maps_are_kept_place_by_place() -> None:
     np.testing.assert_allclose(answers.single.max(1), answers.pooled)
 
 
-def test_sums_and_units_have_channels_first_whatever_the_layout() -> None:
-    model = opened(seeded(Tokens))
+def test_sums_are_over_all_images_with_channels_first_whatever_the_layout() -> None:
+    module = seeded(Tokens)
+    model = opened(module)
     x = prepared(model, noise(model, 9))
-    maps = units(model, {"mix": "relu", "embed": "embed"}, x[:3])
-    assert maps["mix"].shape == (3, 5, 9) and maps["embed"].shape == (3, 6, 9)
-    sums = map_sums(model, {"mix": "relu"}, x)["mix"]
-    whole = torch.cat([units(model, {"mix": "relu"}, part)["mix"] for part in (x[:4], x[4:])])
-    assert sums.count == 9
-    np.testing.assert_allclose(sums.total, whole.sum(0), atol=1e-5)
-    np.testing.assert_allclose(sums.squares, (whole**2).sum(0), atol=1e-5)
+    sums = map_sums(model, {"mix": "relu", "embed": "embed", "head": "head"}, x)
+    with torch.no_grad():
+        patches = module.embed(x).flatten(2)
+        mixed = torch.relu(module.mix(patches.transpose(1, 2))).transpose(1, 2)
+        logits = module.head(mixed.mean(2))[..., None]
+    for layer, expected in (("embed", patches), ("mix", mixed), ("head", logits)):
+        assert sums[layer].count == 9
+        np.testing.assert_allclose(sums[layer].total, expected.double().sum(0), atol=1e-5)
+        np.testing.assert_allclose(sums[layer].squares, (expected.double() ** 2).sum(0), atol=1e-5)

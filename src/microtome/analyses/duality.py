@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting, unread_layers
-from ..cards import Card, Chart, Column, Finding, Table, card_link, layer_link
+from ..cards import Card, Chart, Column, Finding, Heat, Table, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.anova import by_chance, location_index, participation, two_way
@@ -20,7 +20,7 @@ from ..network.specimen import Effort, Specimen
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BUDGET: dict[Effort, float] = {"quick": 5e10, "normal": 3e11, "full": float("inf")}  # multiply-adds
+BUDGET: dict[Effort, float] = {"quick": 5e10, "normal": 2.5e11, "full": float("inf")}  # multiply-adds
 GRIDS = ((8, 6), (8, 4), (4, 4), (4, 3))  # angles, and places along either side: the finest that can be afforded
 MOST: dict[Effort, int] = {"quick": 16, "normal": 200, "full": 2000}  # images
 FEWEST = 16  # images for which the bars leave room
@@ -66,7 +66,7 @@ class DualityResult(Result):
         layer = placed[0] if placed else max(known, key=lambda each: float(known[each][1]))
         start = (f"Units become detectors of places in {layer}, the first of {len(known)} layers where the place of a "
                  "bar alone matters most" if placed else f"In none of {len(known)} layers does the place of a bar "
-                 f"matter most; it matters most of them in {layer}")  # fmt: skip
+                 f"matter most; {layer} comes nearest")  # fmt: skip
         shuffled = self.shuffled[layer]
         beside = "it cannot be copied" if np.isnan(shuffled).any() else f"with shuffled weights {_in_words(shuffled)}"
         return [Finding(
@@ -87,21 +87,22 @@ class DualityResult(Result):
         return found
 
     def cards(self) -> list[Card]:
-        layers = np.array(list(self.pattern))
-        medians = np.stack([self.medians(layer) for layer in self.pattern]).T
-        pattern = np.array([shares[0] for shares in self.shuffled.values()])
-        lines = Card(
+        shares = [np.stack([part(layer) for layer in self.pattern], 1) for part in (self.medians, self._shuffled)]
+        through = Card(
             title="Pattern and place through the layers",
             how_to_read="Shares of the median unit's response to bars, in order of depth.",
-            content=Chart(kind="lines", x=layers, x_label="layer", y_label="share of the sum of squares",
-                          series=(*zip(NAMES, medians, strict=True), ("pattern, shuffled weights", pattern))),
-            control="The same with the weights of every layer shuffled.",
+            content=Heat(values=np.concatenate(shares), rows=(*NAMES, *(f"{name}, shuffled" for name in NAMES)),
+                         columns=tuple(self.pattern), row_label="depends on", column_label="layer"),
+            control="Below, the same with the weights of every layer shuffled.",
         )  # fmt: skip
-        return [self._table(), lines, *(self._unit_card(layer) for layer in self.pattern)]
+        return [self._table(), through, *(self._unit_card(layer) for layer in self.pattern)]
+
+    def _shuffled(self, layer: str) -> np.ndarray:
+        return self.shuffled[layer]
 
     def _table(self) -> Card:
         rows = tuple(
-            (layer, *map(_percent, self.medians(layer)), *map(_percent, self.shuffled[layer]),
+            (layer, *map(_percent, self.medians(layer)), _shares(self.shuffled[layer]),
              _shares(self.single[layer]), _percent(_median(self.location[layer])),
              _percent(_median(self.kernel[layer])), _percent(self.kernel_shuffled[layer]))
             for layer in self.pattern
@@ -111,26 +112,31 @@ class DualityResult(Result):
             title=TITLE,
             how_to_read=f"Two-way analysis of variance of each unit's response to short bright bars on black, at "
             f"{self.angles} angles in {self.grid} x {self.grid} places: the largest value of its map as it is read, "
-            "behind its rectifier. Medians over the units. At one place: the three of units at a "
-            "single place of a map of 64 places or fewer. Location index: share of the variance on "
+            "behind its rectifier. Medians over the units. Shuffled weights: the three of a copy. At one place: the "
+            "three of units at a single place of a map of 64 places or fewer. Location index: share of the variance on "
             f"{self.images:,} images that lies between places. Kernel: share of its places that carry the filter.",
             content=Table(
-                header=("layer", *NAMES, *(f"{name}, shuffled weights" for name in NAMES), "at one place",
-                        "location index", "kernel", "kernel, shuffled weights"),
+                header=("layer", *NAMES, "shuffled weights", "at one place", "location index", "kernel",
+                        "kernel, shuffled"),
                 rows=rows, links=tuple(layer_link(layer) for layer in self.pattern),
             ),
             control=f"A response at random has {chance}; a location index at random about "
-            f"{_percent(1 / self.images) if self.images else '–'}, a kernel of Gaussian weights about 1/3.",
+            f"{f'{1 / self.images:.1%}' if self.images else '–'}, a kernel of Gaussian weights about 1/3.",
         )  # fmt: skip
 
     def _unit_card(self, layer: str) -> Card:
         shares = np.stack([getattr(self, name)[layer] for name in NAMES], 1)
-        shuffled = np.broadcast_to(self.shuffled[layer], shares.shape).copy()
+        shuffled = self.shuffled[layer]
+        beside = (
+            ""
+            if np.isnan(shuffled).any()
+            else f"Median unit of the layer with shuffled weights: {_in_words(shuffled)}."
+        )
         return Card(
-            title=TITLE, layer=layer, per_unit=True, section="numbers",
+            title=TITLE, layer=layer, per_unit=True, section="numbers", control=beside,
             how_to_read="What its response to short bars depends on: their angle, their place, or both together.",
-            content=Chart(kind="bars", x=np.array(NAMES), x_label="depends on", y_label="share of the sum of squares",
-                          series=(("this unit", shares), ("median unit, shuffled weights", shuffled))),
+            content=Chart(kind="bars", x=np.array(NAMES), series=(("share", shares),), x_label="depends on",
+                          y_label="share of the sum of squares"),
         )  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -146,7 +152,7 @@ class DualityResult(Result):
         axes.plot(depth, [shares[0] for shares in self.shuffled.values()], "k_", label="pattern, shuffled weights")
         axes.set_xticks(depth, list(self.pattern), rotation=60, ha="right", fontsize=7)
         axes.set(ylim=(0, 1), ylabel="share of the sum of squares")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return figure
 
 

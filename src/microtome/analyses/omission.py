@@ -17,7 +17,7 @@ from ..network.specimen import Effort, Specimen
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BUDGET: dict[Effort, float] = {"quick": 5e10, "normal": 4e11, "full": float("inf")}  # multiply-adds
+BUDGET: dict[Effort, float] = {"quick": 5e10, "normal": 6e11, "full": float("inf")}  # multiply-adds
 MOST: dict[Effort, int] = {"quick": 64, "normal": 100, "full": 2000}  # images tested
 OBSERVED: dict[Effort, int] = {"quick": 16, "normal": 32, "full": 128}  # images of each half that are sampled
 FEWEST = 20  # images tested, rather test fewer layers
@@ -72,15 +72,16 @@ class OmissionResult(Result):
         if not trials or not len(self.original):
             return []
         able = [layer for layer, verdict in said.items() if verdict.able] or list(trials)
-        best = max(able, key=lambda layer: float(trials[layer].shares[said[layer].kind].mean()))
+        best = min(able, key=lambda layer: (said[layer].able and said[layer].kind == "1x1", said[layer].lost))
         verdict, trial = said[best], trials[best]
         others = [float(each.shares[verdict.kind].mean()) for layer, each in trials.items()
                   if layer != best and verdict.kind in each.shares]  # fmt: skip
-        beside = f"in {len(others)} other layers {np.median(others):.0%} (median)" if others else "no other layer"
+        beside = f"in {len(others)} of the others {np.median(others):.0%} (median)" if others else "in no other layer"
         count = sum(each.able for each in said.values())
-        start = (f"{best} could be left out{f', and {count - 1} more of the {len(trials)} layers tested' * (count > 1)}"
-                 if verdict.able else f"None of the {len(trials)} layers tested can be left out; the least is lost in "
-                 f"{best}")  # fmt: skip
+        gone = "be a mere 1x1 map" if verdict.kind == "1x1" else "be left out"
+        tested = f"{len(trials)} layers tested" + (f" (of {len(self.index)})" if len(trials) < len(self.index) else "")
+        start = (f"{best} could {gone}, one of {count} with a simple stand-in, of {tested}" if verdict.able else
+                 f"None of the {tested} can be left out; the least is lost in {best}")  # fmt: skip
         how = f"after {self.steps} steps of training" if self.steps else "without any training"
         return [Finding(
             sentence=f"{start}: with {WORDS[verdict.kind]} in its place, {how}, {self.measured} is "
@@ -158,15 +159,15 @@ class OmissionResult(Result):
         above.plot(depth, list(self.shuffled.values()), "s--", color="grey", label="shuffled weights")
         above.plot(depth, list(self.r2.values()), "^", label="R², 1x1 map")
         above.set(ylim=(min(0.0, *above.get_ylim()), 1), xticks=[])
-        for kind, words in WORDS.items():
+        for kind in WORDS:
             points = [(place, float(self.shares[layer][kind].mean())) for place, layer in enumerate(self.index)
                       if kind in self.shares.get(layer, {})]  # fmt: skip
-            below.plot(*np.array(points).reshape(-1, 2).T, "x" if kind == "mean" else "o", label=words)
+            below.plot(*np.array(points).reshape(-1, 2).T, "x" if kind == "mean" else "o", label=kind)
         below.axhline(float(self.original.mean()) if len(self.original) else np.nan, color="grey", label="as it is")
         below.set_xticks(depth, list(self.index), rotation=60, ha="right", fontsize=7)
         below.set(ylim=(-0.02, 1.02), ylabel=self.measured)
-        for axes in figure.axes:
-            axes.legend(fontsize=7)
+        for axes, columns in ((above, 3), (below, 5)):
+            axes.legend(fontsize=6, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0))
         return figure
 
 
@@ -187,7 +188,8 @@ class Omission(Analysis):
         tested, count = self._affordable(specimen, len(names))
         order = images.readable(_order(specimen), 2 * count)
         work = Omitting(specimen, names, order[::2], order[1::2])
-        which, most = f"{len(order)} images", OBSERVED[specimen.effort]
+        most = OBSERVED[specimen.effort]
+        which = f"{len(order)} images, sampled on {2 * min(most, len(work.tested))}"
         found, beside = yield Jobs(key=f"copies, {which}", items=(0, 1),
                                    function=lambda some: [work.observed(each, most) for each in some])  # fmt: skip
         chosen = _promising(found, tested)

@@ -12,6 +12,7 @@ Kind = Literal["copy", "1x1", "identity", "mean"]
 SLIGHT = 0.03  # lost, of all answers: no more than this counts as able to go
 CLEAR = 0.10  # by which a stand-in has to beat what could have done as well
 ALIKE = 0.6  # mean copy score from which a layer replicates its input
+SIMPLEST: tuple[Kind, ...] = ("identity", "copy", "1x1")  # stand-ins, the simplest first
 FEWEST = 10  # images, for a verdict
 
 
@@ -25,7 +26,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """In words; `able` to go; the best stand-in but the mean, and the share of answers lost with it."""
+    """In words; `able` to go; the simplest stand-in that does, or else the best, and the share of answers lost."""
 
     words: str
     able: bool
@@ -46,7 +47,9 @@ def verdicts(original: np.ndarray, trials: Mapping[str, Trial]) -> dict[str, Ver
 
 def _verdict(original: np.ndarray, trial: Trial, others: list[Trial]) -> Verdict:
     losses = {kind: float((original - share).mean()) for kind, share in trial.shares.items()}
-    kind = min((each for each in losses if each != "mean"), key=lambda each: losses[each])
+    tried = [each for each in SIMPLEST if each in losses]
+    able = [each for each in tried if losses[each] <= SLIGHT and losses["mean"] - losses[each] >= CLEAR]
+    kind = able[0] if able else min(tried, key=lambda each: losses[each])
     lost = losses[kind]
 
     def verdict(words: str, able: bool = False) -> Verdict:
@@ -60,10 +63,10 @@ def _verdict(original: np.ndarray, trial: Trial, others: list[Trial]) -> Verdict
         return verdict("does little: its mean is enough")
     if lost > SLIGHT:
         return verdict("needed")
-    if losses["mean"] - lost < CLEAR:
+    if not able:
         return verdict("does little: hardly more than its mean")
     beside = [float((original - each.shares["copy"]).mean()) for each in others]
-    if (trial.copy_score >= ALIKE and losses["copy"] <= SLIGHT
+    if (trial.copy_score >= ALIKE and "copy" in able
             and (not beside or float(np.median(beside)) - losses["copy"] >= CLEAR)):  # fmt: skip
         return verdict("replicates its input", able=True)
     return verdict("a 1x1 map is enough" if kind == "1x1" else "could be left out", able=True)

@@ -1,22 +1,20 @@
 """What units answer to short bright bars, at every angle and at many places of the picture."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .addresses import Address
-from .calls import Following
-from .catching import Catch
-from .inputs import like_parameters
 from .measure import FEWEST_ROWS
 from .model import Model
+from .replacing import InOrder, run
+from .sites import Site, Sites
 from .untouched import untouched
 
 LENGTH, WIDTH = 1 / 4, 1 / 16  # of a bar, in short sides of the picture
-BATCH = 8  # pictures at a time: all wanted maps of them are held
+BATCH = 8  # pictures at a time
 FEW = 64  # places of a map, up to which each is looked at by itself
 
 
@@ -60,16 +58,16 @@ def bar_answers(model: Model, where: Mapping[str, str], angles: int, grid: int) 
     single: dict[str, list[np.ndarray]] = {layer: [] for layer in where}
     for first in range(0, len(pictures), BATCH):
         pixels = np.repeat(pictures[first : first + BATCH, None], model.preprocessing.channels, 1)
-        for layer, maps in units(model, where, model.preprocessing.normalise(torch.from_numpy(pixels))).items():
-            pooled[layer].append(maps.amax(2).cpu().numpy())
-            few = 1 < maps.shape[2] <= FEW
-            single[layer].append((maps if few else maps[:, :, :0]).cpu().numpy())
+        images = model.preprocessing.normalise(torch.from_numpy(pixels))
+        for layer, (largest, each) in units(model, where, images, _largest_and_each).items():
+            pooled[layer].append(largest.double().cpu().numpy())
+            single[layer].append(each.double().cpu().numpy())
     shape = angles, grid * grid
     found = {}
     for layer in where:
-        largest, each = np.concatenate(pooled[layer]), np.concatenate(single[layer])
-        found[layer] = BarAnswers(pooled=np.moveaxis(largest, 0, -1).reshape(-1, *shape),
-                                  single=np.moveaxis(each, 0, -1).reshape(*each.shape[1:], *shape))  # fmt: skip
+        whole, places = np.concatenate(pooled[layer]), np.concatenate(single[layer])
+        found[layer] = BarAnswers(pooled=np.moveaxis(whole, 0, -1).reshape(-1, *shape),
+                                  single=np.moveaxis(places, 0, -1).reshape(*places.shape[1:], *shape))  # fmt: skip
     return found
 
 
@@ -87,24 +85,42 @@ def map_sums(model: Model, where: Mapping[str, str], images: Tensor) -> dict[str
     total: dict[str, np.ndarray] = {}
     squares: dict[str, np.ndarray] = {}
     for some in torch.split(images, BATCH):
-        for layer, maps in units(model, where, some).items():
-            total[layer] = total.get(layer, 0) + maps.sum(0).cpu().numpy()
-            squares[layer] = squares.get(layer, 0) + (maps**2).sum(0).cpu().numpy()
+        for layer, (values, powers) in units(model, where, some, _sums).items():
+            total[layer] = total.get(layer, 0) + values.cpu().numpy()
+            squares[layer] = squares.get(layer, 0) + powers.cpu().numpy()
     return {layer: MapSums(count=len(images), total=total[layer], squares=squares[layer]) for layer in where}
 
 
-def units(model: Model, where: Mapping[str, str], images: Tensor) -> dict[str, Tensor]:
-    """The units of layers that are read at these sites, on a few images. Shapes: (n, C, H, W) -> (n, U, M) float64."""
-    count, rows = len(images), images[torch.arange(max(FEWEST_ROWS, len(images))) % len(images)]
-    addresses = {layer: Address(site) for layer, site in where.items()}
-    listener = Catch(list(model.sites.values()), set(addresses.values()))
-    layout = torch.channels_last if rows.device.type == "cpu" else torch.preserve_format
-    with untouched(model.module) as module, Following(module, listener):
-        module(like_parameters(rows.clone(memory_format=layout), module))
-    listener.finish()
-    found = {}
-    for layer, address in addresses.items():
-        axis = model.sites[address.site].channel_axis
-        maps = listener.found[address][0].movedim(axis, 1)[:count]
-        found[layer] = maps.double().reshape(*maps.shape[:2], -1)
-    return found
+def _largest_and_each(maps: Tensor) -> tuple[Tensor, Tensor]:
+    return maps.amax(2), (maps if 1 < maps.shape[2] <= FEW else maps[:, :, :0]).clone()
+
+
+def _sums(maps: Tensor) -> tuple[Tensor, Tensor]:
+    return maps.sum(0, dtype=torch.float64), (maps.float() ** 2).sum(0, dtype=torch.float64)
+
+
+Reduce = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def units(model: Model, where: Mapping[str, str], images: Tensor, reduce: Reduce) -> dict[str, tuple[Tensor, Tensor]]:
+    """What is taken of the units of layers that are read at these sites, (n, U, M), on a few images (n, C, H, W)."""
+    listener = _Reading(model.sites, where, reduce)
+    rows = images[torch.arange(max(FEWEST_ROWS, len(images))) % len(images)]
+    with untouched(model.module) as module:
+        run(module, rows, len(images), listener)
+    return {layer: listener.found[layer] for layer in where}
+
+
+class _Reading(InOrder):
+    """Takes what is wanted of units while they are there: whole maps of all layers are large."""
+
+    def __init__(self, sites: Sites, where: Mapping[str, str], reduce: Reduce) -> None:
+        self.where, self.reduce = where, reduce
+        self.found: dict[str, tuple[Tensor, Tensor]] = {}
+        super().__init__(sites)
+
+    def at(self, site: Site, given: Tensor | None, tensor: Tensor) -> Tensor | None:
+        for layer in (layer for layer, name in self.where.items() if name == site.name):
+            maps = tensor.movedim(site.channel_axis, 1)[: self.rows]
+            self.found[layer] = self.reduce(maps.reshape(*maps.shape[:2], -1))
+        return None
