@@ -119,7 +119,7 @@ def test_an_analysis_known_already_is_not_measured_again(executed) -> None:
     _, names, folder = executed
     with contextlib.chdir(folder):
         before = sorted(path.stat().st_mtime_ns for path in Path(names["OUT"]).rglob("answers/**/*.safetensors"))
-        names["looked"](names["trained"], names["held_out"], "trained")
+        names["looked"](names["trained"], names["held_out"], "trained", names["STEPS"])
         after = sorted(path.stat().st_mtime_ns for path in Path(names["OUT"]).rglob("answers/**/*.safetensors"))
     assert before == after and before
 

@@ -71,7 +71,7 @@ def _omitted(of: Numbers) -> Claim:
     chosen = [[net["layers"][layer] for layer in (SECOND, THIRD)] for net in nets]
     copies = [any(layer["after"] == REPLICATES for layer in layers) for layers in chosen]
     able = [any(layer["able"] for layer in layers) for layers in chosen]
-    measured = (f"Accuracy {percent(mean_of(own))} on {len(own) // len(nets)} images held out, in "
+    measured = (f"Accuracy {percent(mean_of(own), 1)} on {len(own) // len(nets)} images held out, in "
                 f"{networks(len(nets))}. {'. '.join(told)}{_lost(nets)}")  # fmt: skip
     return Claim(claim="One convolution can be omitted, because it replicates its input", measured=measured,
                  verdict=HOLDS if all(copies) else IN_PART if any(able) else NOT)  # fmt: skip
@@ -85,8 +85,8 @@ def _lost(nets: Sequence[Numbers]) -> str:
     lost = {layer: np.concatenate([net["original"] - net["layers"][layer]["tuned"]["copy"] for net in nets])
             for layer in (SECOND, THIRD)}  # fmt: skip
     return (
-        f". After the training copies lose {points(mean_of(lost[SECOND]))} points in conv2's place and "
-        f"{points(mean_of(lost[THIRD]))} in conv3's, difference {points(mean_of(lost[THIRD] - lost[SECOND]))}"
+        f". After the training copies lose {points(mean_of(lost[SECOND]), 1)} points in conv2's place and "
+        f"{points(mean_of(lost[THIRD]), 1)} in conv3's, difference {points(mean_of(lost[THIRD] - lost[SECOND]), 1)}"
     )
 
 

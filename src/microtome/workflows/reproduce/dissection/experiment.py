@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....answers import VERSION
 from ....dissection_sheet import dissect
 from ....progress import Progress, Silent
 from ....run import open_run
@@ -45,8 +46,8 @@ def reproduce(images: str, out: Path, settings: Settings | None = None, progress
     nets = trained_nets(images, settings, out, progress)
     for net in nets.trained:
         progress.say(f"seed {net.seed}: {net.accuracy['mean']:.2%} of {net.accuracy['n']:,} images held out")
-    key = {"settings": asdict(settings), "networks": [net.model.fingerprint for net in nets.trained],
-           "images": nets.mark}  # fmt: skip
+    key = {"version": VERSION, "settings": asdict(settings), "images": nets.mark,
+           "networks": [net.model.fingerprint for net in nets.trained]}  # fmt: skip
     known = Parts(out / "parts", key, progress)
     numbers: dict[str, Any] = {
         "settings": asdict(settings), "about": _about(nets),

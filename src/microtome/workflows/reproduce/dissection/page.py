@@ -14,6 +14,8 @@ TITLE = "## The small network for digits, dissected (document 002)"
 HOW = (
     "Verdicts follow from the numbers: what lies above its control with all of its interval holds; what is true, but "
     "of networks without training or at random as well, holds in part; what contains its control cannot be told. "
+    "Whether a layer could be left out is said by the analysis `omission`: 3 points lost at most, 10 fewer than with "
+    "its mean. "
     "Intervals are 95%: Wilson's for shares, else bootstrap over units, images or untrained networks. Units of one "
     "network are not independent; how far trainings differ is seen from the networks side by side."
 )

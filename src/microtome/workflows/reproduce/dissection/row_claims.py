@@ -90,16 +90,17 @@ def _negates(of: Numbers) -> Claim:
 
 def _matches(of: Numbers) -> Claim:
     own = share_of(sum(m["hits"] for m in of["matching"]), sum(m["tried"] for m in of["matching"]))
-    shuffled = np.mean([m["shuffled"] for m in of["matching"]], axis=0)
-    chance = float((shuffled >= own["mean"]).mean()) if own["n"] else float("nan")
+    drawn = np.sum([m["shuffled"] for m in of["matching"]], axis=0)  # (draws, 2)
+    shuffled = drawn[:, 0] / np.maximum(drawn[:, 1], 1)
+    as_many = int((shuffled >= own["mean"]).sum()) if own["n"] else 0
     measured = (f"Of rows with more than an even share, in which both the filter and the channel that it is given have "
                 f"a named direction, {percent(own)} ({own['hits']} of {own['n']}) have the same; control: with the "
-                f"channels' labels shuffled {shuffled.mean():.0%}, as large a share or larger in {chance:.0%} of "
+                f"channels' labels shuffled {shuffled.mean():.0%}, as large a share or larger in {as_many} of "
                 f"{len(shuffled):,} draws")  # fmt: skip
     verdict: Verdict = UNKNOWN
     if own["n"]:
         better = own["mean"] > shuffled.mean()
-        verdict = HOLDS if better and chance <= LIMIT else UNKNOWN if better else NOT
+        verdict = HOLDS if better and as_many <= LIMIT * len(shuffled) else UNKNOWN if better else NOT
     return Claim(claim="The filter of a significant row looks for what its input shows (4 and 8 of conv2_3)",
                  measured=measured, verdict=verdict)  # fmt: skip
 
@@ -110,9 +111,10 @@ def _ignored(of: Numbers) -> Claim:
     lost, beyond = mean_of(own - weak), mean_of(weak - random)
     rows = each([f"{left['rows']} of {left['of']}" for left in of["left"]])
     measured = (f"Rows with less than half an even share: {rows}. With all of them replaced by their mean, accuracy on "
-                f"{of['tested']} other images is {percent(mean_of(weak))} instead of {percent(mean_of(own))}, "
-                f"{points(lost)} points lost; control: with as many rows at random {percent(mean_of(random))}, with "
-                f"the strongest {percent(mean_of(strong))}; better than random by {points(beyond)}")  # fmt: skip
+                f"{of['tested']} other images is {percent(mean_of(weak), 1)} instead of {percent(mean_of(own), 1)}, "
+                f"{points(lost, 1)} points lost; control: with as many rows at random "
+                f"{percent(mean_of(random), 1)}, with the strongest {percent(mean_of(strong), 1)}; better than "
+                f"random by {points(beyond, 1)}")  # fmt: skip
     harmless, better = lost["high"] <= SLIGHT, above(beyond) is True
     verdict = HOLDS if harmless and better else IN_PART if harmless or better else NOT
     return Claim(claim="Weak rows can be ignored (1, 2, 6 and 7 of conv2_3)", measured=measured, verdict=verdict)

@@ -56,7 +56,7 @@ def matching(model: Model, share: np.ndarray, seed: int) -> dict[str, Any]:
     """Of the rows with more than an even share whose filter is a pattern with a direction, on a channel that has one:
     how many look for the direction that they are shown, and how many if the channels' labels are shuffled.
 
-    Shapes: share (U, J) -> hits, tried, shuffled (draws,) of hits.
+    Shapes: share (U, J) -> hits, tried; shuffled (draws, 2), the same of each draw.
     """
     given = [direction(words) for words in words_of_filters(model)[FIRST]]
     weight = linear_layers(model, fold=True)[SECOND].weight.double().cpu().numpy()
@@ -74,7 +74,7 @@ def matching(model: Model, share: np.ndarray, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     own, tried = hits(given)
     shuffled = [hits([given[place] for place in random.permutation(len(given))]) for _ in range(PERMUTED)]
-    return {"hits": own, "tried": tried, "shuffled": np.array([each / max(1, n) for each, n in shuffled])}
+    return {"hits": own, "tried": tried, "shuffled": np.array(shuffled)}
 
 
 def without(model: Model, rows: np.ndarray, mean: np.ndarray) -> Model:
