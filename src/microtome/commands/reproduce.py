@@ -8,37 +8,49 @@ import typer
 
 from ..checks import known
 from ..console import Json, Quiet, print_json, progress_on
+from ..errors import UsageError
 
-EXPERIMENTS = ("scratch",)
+EXPERIMENTS = ("scratch", "dissection")
 SQUEEZENET = "squeezenet1_0_imagenet.safetensors"
+OWN = {"side": "scratch", "squeezenet": "scratch", "seeds": "dissection"}  # options of one experiment alone
 
 
 def reproduce(
     what: Annotated[str, typer.Argument(metavar="WHAT", help=f"The experiment: {', '.join(EXPERIMENTS)}.")],
     images: Annotated[
-        Path | None, typer.Option(help="A folder with train and val, cat and other; default: $MICROTOME_DATA/cats1200.")
+        str | None,
+        typer.Option(
+            help="scratch: a folder with train and val, cat and other; default: $MICROTOME_DATA/cats1200. "
+            "dissection: mnist:DIR or digits; default: mnist:$MICROTOME_DATA."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")] = Path("reproduced-scratch"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write; default: reproduced-WHAT.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
-    side: Annotated[int | None, typer.Option(help="Pixels of a side, 16 or more.")] = None,
+    side: Annotated[int | None, typer.Option(help="scratch: pixels of a side, 16 or more.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, dropout and what is held aside.")] = 0,
+    seeds: Annotated[int | None, typer.Option(min=1, help="dissection: networks that are trained.")] = None,
     squeezenet: Annotated[
-        Path | None, typer.Option(metavar="WEIGHTS", help="ImageNet's; default: those in $MICROTOME_DATA, if there.")
+        Path | None,
+        typer.Option(metavar="WEIGHTS", help="scratch: ImageNet's; default: those in $MICROTOME_DATA, if there."),
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment of the documents again: train, measure with controls, say which claims hold."""
     known("Experiment", what, EXPERIMENTS, "Name one of them")
-    from ..workflows.reproduce.data import default_folder
-    from ..workflows.reproduce.scratch import reproduce as run
-    from ..workflows.reproduce.training import Settings
-
-    said: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("side", side)) if value is not None}
-    folder = default_folder() if images is None else images
-    made = run(
-        folder, out, Settings(seed=seed, **said), squeezenet=squeezenet or _shared(), progress=progress_on(quiet)
-    )
+    given = {"side": side, "squeezenet": squeezenet, "seeds": seeds}
+    for name, owner in OWN.items():
+        if given[name] is not None and owner != what:
+            raise UsageError(f"--{name} was given to {what}", f"It belongs to {owner}", "Leave it out")
+    out = out or Path(f"reproduced-{what}")
+    said: dict[str, Any] = {"seed": seed} | {
+        name: value for name, value in (("epochs", epochs), ("side", side), ("seeds", seeds)) if value is not None
+    }
+    progress = progress_on(quiet)
+    made = (_scratch(images, out, said, squeezenet, progress) if what == "scratch"
+            else _dissection(images, out, said, progress))  # fmt: skip
     if json_:
         print_json({"out": str(out), "seed": seed,
                     "claims": [vars(claim) for claim in made.claims]})  # fmt: skip
@@ -46,6 +58,22 @@ def reproduce(
     for claim in made.claims:
         typer.echo(f"{claim.verdict}: {claim.claim}\n    {claim.measured}")
     typer.echo(f"Table: {out / 'claims.md'}")
+
+
+def _scratch(images: str | None, out: Path, said: dict[str, Any], squeezenet: Path | None, progress: Any) -> Any:
+    from ..workflows.reproduce.data import default_folder
+    from ..workflows.reproduce.scratch import reproduce as run
+    from ..workflows.reproduce.training import Settings
+
+    folder = default_folder() if images is None else Path(images)
+    return run(folder, out, Settings(**said), squeezenet=squeezenet or _shared(), progress=progress)
+
+
+def _dissection(images: str | None, out: Path, said: dict[str, Any], progress: Any) -> Any:
+    from ..workflows.reproduce.dissection.experiment import reproduce as run
+    from ..workflows.reproduce.dissection.networks import Settings, default_images
+
+    return run(default_images() if images is None else images, out, Settings(**said), progress)
 
 
 def _shared() -> Path | None:

@@ -57,14 +57,14 @@ def as_numbers(claims: Sequence[Claim]) -> list[dict[str, str]]:
     return [asdict(each) for each in claims]
 
 
-def percent(of: Numbers) -> str:
+def percent(of: Numbers, digits: int = 0) -> str:
     """A share with its interval: 62% [55, 68]."""
-    return _told(of, f"{of['mean']:.0%}", 100, ".0f")
+    return _told(of, f"{of['mean']:.{digits}%}", 100, f".{digits}f")
 
 
-def points(of: Numbers) -> str:
+def points(of: Numbers, digits: int = 0) -> str:
     """A difference of shares in points: +13 [+9, +18]."""
-    return _told(of, f"{100 * of['mean']:+.0f}", 100, "+.0f")
+    return _told(of, f"{100 * of['mean']:+.{digits}f}", 100, f"+.{digits}f")
 
 
 def number(of: Numbers, sign: str = "+") -> str:

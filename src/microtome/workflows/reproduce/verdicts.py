@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...formulas.proportions import wilson_interval
-from ...formulas.resampling import bootstrap_mean
+from ...formulas.resampling import DRAWS, bootstrap_mean
 
 Verdict = Literal["holds", "holds in part", "does not hold", "cannot be told"]
 HOLDS: Verdict = "holds"
@@ -84,3 +84,41 @@ def of_dependence(fall: Interval, controls: Sequence[Interval], part: float) -> 
     """It holds if the fall beats random areas and the controls and is more than half of the answer's margin."""
     found = beaten(fall, controls)
     return IN_PART if found == HOLDS and not part > 0.5 else found
+
+
+def difference_of(ours: np.ndarray, theirs: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """The difference of the means of two samples that have nothing to do with each other, with a bootstrap interval.
+
+    Shapes: (n,), (m,); what is not a number is left out.
+    """
+    first, second = (values[~np.isnan(values)] for values in (ours, theirs))
+    if min(len(first), len(second)) < 2:
+        return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n": len(first), "beside": len(second)}
+    random = np.random.default_rng(seed)
+    means = [each[random.integers(len(each), size=(DRAWS, len(each)))].mean(1) for each in (first, second)]
+    low, high = np.quantile(means[0] - means[1], (0.025, 0.975))
+    return {"mean": float(first.mean() - second.mean()), "low": float(low), "high": float(high), "n": len(first),
+            "beside": len(second)}  # fmt: skip
+
+
+def of_labels(own: Interval, control: Interval, allowed: float) -> Verdict:
+    """It holds if all have words and of untrained ones hardly any, in part if only more than of those."""
+    if own["hits"] == own["n"] and control["high"] <= allowed:
+        return HOLDS
+    return IN_PART if own["low"] > control["high"] else NOT
+
+
+def of_chance(true: Sequence[bool], chance: Sequence[float], limit: float = 0.05) -> Verdict:
+    """Of something that is true of some of several networks: it holds if it is true of all, and chance does it in
+    hardly any; in part if it is true of some, or of all as by chance.
+    """
+    if not any(true):
+        return NOT
+    return HOLDS if all(true) and max(chance) <= limit else IN_PART
+
+
+def of_presence(present: Interval, beyond: Interval) -> Verdict:
+    """Of something that is there and should be more than elsewhere: in part if it is only there."""
+    if not present["low"] > 0:
+        return NOT
+    return HOLDS if above(beyond) else IN_PART

@@ -1,0 +1,1 @@
+"""`microtome reproduce dissection`: the third document's reading of a small network, with controls."""
