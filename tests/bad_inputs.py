@@ -340,6 +340,8 @@ CASES = [
     Case("Grad-CAM of a unit that is no class", f"explain {NETWORK} dot --unit conv2:1 --method gradcam"),
     Case("Grad-CAM at a site without positions", f"explain {NETWORK} dot --unit class --method gradcam --site fc5"),
     Case("an option of another way of explaining", f"explain {NETWORK} dot --unit class --method gradcam --size 5"),
+    Case("two classes for one path", f"explain {NETWORK} dot --method path --unit class:1 --class 2"),
+    Case("a path from a class that there is not", f"explain {NETWORK} dot --method path --class zebra"),
     Case("a square larger than the picture", f"explain {NETWORK} dot --unit class --method occlusion --size 29"),
     Case("exporting what is no run", "export photos", prepare=photos),
     Case("exporting in a format that there is not", "export run --format xlsx", prepare=finished_run),
