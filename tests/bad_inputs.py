@@ -345,6 +345,8 @@ CASES = [
     Case("growing a picture at a position that there is not", f"dream {NETWORK} --unit conv2:1 --at 40,0"),
     Case("growing a picture in no steps", f"dream {NETWORK} --unit conv2:1 --steps 0"),
     Case("growing a picture for the network's own answer", f"dream {NETWORK} --unit class"),
+    Case("two classes for one path", f"explain {NETWORK} dot --method path --unit class:1 --class 2"),
+    Case("a path from a class that there is not", f"explain {NETWORK} dot --method path --class zebra"),
     Case("a square larger than the picture", f"explain {NETWORK} dot --unit class --method occlusion --size 29"),
     Case("exporting what is no run", "export photos", prepare=photos),
     Case("exporting in a format that there is not", "export run --format xlsx", prepare=finished_run),

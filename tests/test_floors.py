@@ -18,7 +18,7 @@ FLOORS = {
     "analyses": 4,
     "answers": 5, "replay": 5, "passes": 5, "walk": 5, "jobs": 5, "runner": 5, "run": 5, "plan": 5, "api": 5,
     "activation_sheet": 5, "explanation": 5, "evidence_sheet": 5, "occlusion_sheet": 5, "reconstruction": 5,
-    "map_truth": 5, "dissection_sheet": 5, "superstimulus_sheet": 5,
+    "map_truth": 5, "dissection_sheet": 5, "superstimulus_sheet": 5, "decision_sheet": 5,
     "report": 6, "workflows": 6,
     "cli": 7, "commands": 7, "console": 7, "image_options": 7,
     "__main__": 8, "": 8,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .activation_sheet import maps
     from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
     from .api import Stage, look, look_share, merge, open_images
+    from .decision_sheet import decision
     from .dissection_sheet import dissect
     from .errors import MicrotomeError
     from .evidence_sheet import grad_cam
@@ -34,7 +35,7 @@ _HOMES = {
     "open_images": "api", "MicrotomeError": "errors",
     "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
     "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
-    "reconstruct": "reconstruction", "dissect": "dissection_sheet",
+    "reconstruct": "reconstruction", "dissect": "dissection_sheet", "decision": "decision_sheet",
     "grad_cam": "evidence_sheet", "occlusion": "occlusion_sheet", "superstimuli": "superstimulus_sheet",
     "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
@@ -53,6 +54,7 @@ __all__ = [
     "Specimen",
     "Stage",
     "at",
+    "decision",
     "dissect",
     "doctor",
     "each",

@@ -82,7 +82,7 @@ def test_a_photograph_can_be_given(explain, tmp_path):
         (("--maps", "conv1", "--unit", "conv1:2"), "explain was told --maps conv1 and --unit conv1:2. It takes --maps "
                                                    "SITE or --unit UNIT."),
         (("--unit", "conv1:2", "--method", "gradcan"), "Method 'gradcan' does not exist. There are: deconvnet, guided, "
-                                                       "gradient, gradcam, occlusion, dissect. Did you mean 'gradc"),
+                                                       "gradient, gradcam, occlusion, dissect, path. Did you mean "),
         (("--unit", "conv1:2", "--method", "gradcam"), "conv1:2 is a unit. Grad-CAM explains a class"),
         (("--unit", "conv1:99", "--method", "occlusion"), "Unit 99 of conv1 does not exist. Its units are 0 to 7."),
         (("--unit", "class:12", "--method", "occlusion"), "Class 12 of simpleconvnet_pruned does not exist. Its "
@@ -97,6 +97,13 @@ def test_a_photograph_can_be_given(explain, tmp_path):
         (("--unit", "conv1:2", "--method", "occlusion", "--at", "3,99"), "Position 3,99 of relu does not exist. Its "
                                                                          "positions are 28 x 28."),
         (("--unit", "conv1:2", "--method", "occlusion", "--size", "0"), "size is 0. It must be 1 or more."),
+        (("--method", "path", "--class", "zebra"), "Class 'zebra' does not exist."),
+        (("--method", "path", "--unit", "class:1", "--class", "2"), "A path was told --unit class:1 and --class 2. It "
+                                                                    "starts at one class. Leave one of them out."),
+        (("--method", "path", "--unit", "conv1:2"), "Class 'conv1:2' does not exist."),
+        (("--unit", "class", "--method", "gradcam", "--class", "2"), "--class 2 was given with --method gradcam. "
+                                                                     "--class belongs to --method path."),
+        (("--maps", "conv1", "--images", "digits"), "--images digits was given with --maps. --images belongs to"),
         (("--maps", "conv7"), "Site 'conv7' does not exist. There are: conv1, relu, max_pool2d, conv2"),
         (("--maps", "conv1:8"), "Unit 8 of conv1 does not exist. Its units are 0 to 7."),
         (("--maps", "conv1:8x"), "Unit 'conv1:8x' cannot be read"),
@@ -143,3 +150,16 @@ def test_a_unit_is_led_back_to_the_pixels(explain, tmp_path, method):
     assert (code, out.splitlines()) == (0, [*expected.sentences(), "Figure: back.png"])
     assert (tmp_path / "back.png").is_file()
     assert explain(NET, "line:45", "--unit", "class:3", "--method", method)[0] == 0
+
+
+def test_a_path_is_followed_from_the_answer_or_a_class(explain, tmp_path):
+    code, out, _ = explain(NET, "line:45", "--method", "path", "-o", "path.png")
+    assert (code, out.splitlines()) == (0, [*mt.decision(NET, "line:45").sentences(), "Figure: path.png"])
+    with Image.open(tmp_path / "path.png") as picture:
+        assert picture.format == "PNG" and picture.width > 900
+    model = mt.open_model(NET)
+    expected = mt.decision(model, "line:45", 3, images=mt.open_images("digits", model))
+    told = json.loads(explain(NET, "line:45", "--method", "path", "--class", "3", "--images", "digits", "--json")[1])
+    assert told == json.loads(json.dumps(expected.numbers())) | {"figure": None}
+    assert (told["class"], told["usual"]) == (3, "32 images of digits")
+    assert [path.name for path in tmp_path.iterdir()] == ["path.png"]

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 WAYS = ("--maps SITE", "--unit UNIT")  # what can be asked for; one is needed
 BACK = ("deconvnet", "guided", "gradient")  # methods that lead a unit back to the pixels
-METHODS = (*BACK, "gradcam", "occlusion", "dissect")
+METHODS = (*BACK, "gradcam", "occlusion", "dissect", "path")
 # Options that only some methods take.
 TAKEN_BY = {
     "--at": (*BACK, "occlusion"), "--site": ("gradcam",), "--size": ("occlusion",), "--stride": ("occlusion",),
-    "--fill": ("occlusion",),
+    "--fill": ("occlusion",), "--class": ("path",), "--images": ("path",),
 }  # fmt: skip
 UNIT_HELP = "SITE:12, SITE:12@ROW,COLUMN, class:NAME, class:NUMBER, or class for the network's answer."
 
@@ -38,18 +38,27 @@ def explain(
     size: Annotated[int | None, typer.Option(help="occlusion: side of the square; else a seventh.")] = None,
     stride: Annotated[int | None, typer.Option(help="occlusion: its steps; else a fourteenth.")] = None,
     fill: Annotated[str | None, typer.Option(help="occlusion: mean (the default) or blur.")] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="path: a class; else the network's answer.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(metavar="DIR", help="path: what is usual is found on these; else on plain background.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON for machines.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Show what a network makes of one picture."""
+    if method == "path" and maps is None:
+        unit = _class_of_path(unit, class_)
     if (maps is None) == (unit is None):
         told = "was not told what to explain" if maps is None else f"was told --maps {maps} and --unit {unit}"
         raise UsageError(f"explain {told}", f"It takes {' or '.join(WAYS)}",
                          "`microtome sites MODEL` lists the sites")  # fmt: skip
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"The picture is to be written to {out.name!r}", "It is a PNG file", "Write -o NAME.png")
-    given = {"--at": at, "--site": site, "--size": size, "--stride": stride, "--fill": fill}
+    given = {"--at": at, "--site": site, "--size": size, "--stride": stride, "--fill": fill,
+             "--class": class_, "--images": images}  # fmt: skip
     chosen = {name: value for name, value in given.items() if value is not None}
     if maps is not None:
         _check_options(chosen, "--maps", ())
@@ -59,6 +68,14 @@ def explain(
     _check_options(chosen, f"--method {method}", tuple(name for name in TAKEN_BY if method in TAKEN_BY[name]))
     assert unit is not None  # one of the two is given
     _explain_unit(model, image, unit, method, chosen, out, json_, progress_on(quiet or json_))
+
+
+def _class_of_path(unit: str | None, class_: str | None) -> str:
+    """Where a path starts, said as a unit or as a class."""
+    if unit is not None and class_ is not None:
+        raise UsageError(f"A path was told --unit {unit} and --class {class_}", "It starts at one class",
+                         "Leave one of them out")  # fmt: skip
+    return unit if unit is not None else "class" if class_ is None else f"class:{class_}"
 
 
 def _check_options(chosen: dict[str, Any], way: str, taken: tuple[str, ...]) -> None:
@@ -94,6 +111,12 @@ def _explain_unit(
         from ..dissection_sheet import dissect
 
         found = dissect(opened, image, unit)
+    elif method == "path":
+        from ..api import open_images
+        from ..decision_sheet import decision
+
+        usual = open_images(chosen["--images"], opened) if "--images" in chosen else None
+        found = decision(opened, image, unit, images=usual)
     else:
         found = _led_back(opened, image, unit, method, at)
     words = re.sub(r"[^\w.]+", "-", f"{method}-{unit}-{_stem(image)}")

@@ -67,3 +67,18 @@ def _keeps(before: Site, after: Site) -> bool:
         and before.channel_axis == after.channel_axis
         and (len(before.shape) == len(after.shape) or not after.extent)
     )
+
+
+def layers_behind(model: Model, name: str) -> list[str]:
+    """The layers from which a site is reached through no other layer."""
+    waiting, found, seen = [name], list[str](), set[str]()
+    while waiting:
+        each = waiting.pop()
+        if each in seen or each not in model.sites:
+            continue
+        seen.add(each)
+        if model.sites[each].units:
+            found.append(each)
+        else:
+            waiting += model.sites[each].inputs
+    return found

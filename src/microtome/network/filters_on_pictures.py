@@ -23,7 +23,7 @@ def filters_on_pictures(model: Model) -> dict[str, np.ndarray]:
     found = {}
     for name, layer in layers.items():
         height, width = layer.weight.shape[2:]
-        if layer.groups == 1 and small(height, width) and not _layers_before(model, name):
+        if layer.groups == 1 and small(height, width) and not layers_before(model, name):
             weight = layer.weight.double().cpu().numpy()
             found[name] = np.stack([_main_mixture(each) for each in weight])
     return found
@@ -47,7 +47,8 @@ def _main_mixture(kernel: np.ndarray) -> np.ndarray:
     return np.asarray((sign * strengths[0] * maps[0]).reshape(kernel.shape[1:]))
 
 
-def _layers_before(model: Model, name: str) -> bool:
+def layers_before(model: Model, name: str) -> bool:
+    """Whether a layer feeds a site, so that it does not look at the picture itself."""
     seen, waiting = set[str](), list(model.sites[name].inputs)
     while waiting:
         each = waiting.pop()
