@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BUDGET: dict[Effort, float] = {"quick": 5e9, "normal": 8e11, "full": float("inf")}  # multiply-adds of all pictures
 MOST: dict[Effort, int] = {"quick": 2, "normal": 8, "full": 1 << 30}  # units of a layer
+LONGER: dict[Effort, float] = {"quick": 0.5, "normal": 1.0, "full": 2.0}  # steps, in those that are usual
 TOGETHER = 16  # units of a batch
 SHEET, ROWS = 96, 8  # pixels of a picture's side on the network's sheet, and layers on it
 CONTROLS: dict[Effort, int] = {"quick": 1, "normal": 4, "full": 4}  # layers whose units grow on shuffled weights too
@@ -220,14 +221,15 @@ class Superstimuli(Analysis):
     units: int = setting(0, help="units of each layer; 0: as many as effort and each layer's cost allow")
     further: int = setting(3, help="further pictures, unlike each other, of units that are named or at effort full")
     negative: bool = setting(True, help="whether these also get the picture that they are most against")
-    climb: int = setting(0, help="steps of the optimiser; 0: as usual for the size, half of it at effort quick")
+    climb: int = setting(
+        0, help="steps of the optimiser; 0: as usual for the size; effort quick halves, full doubles it"
+    )
 
     def steps(self, specimen: Specimen) -> Steps:
         images, where = specimen.need_images(self.name), specimen.reading()
         answers = yield Pass(top=each(where, Extremes()))
         recipe = usual(specimen.model.preprocessing.size)
-        if self.climb or specimen.effort == "quick":
-            recipe = replace(recipe, steps=self.climb or recipe.steps // 2)
+        recipe = replace(recipe, steps=self.climb or round(recipe.steps * LONGER[specimen.effort]))
         units = self._units(specimen, where, recipe.steps)
         items = in_batches(units, TOGETHER)
         controls = some_of(units, CONTROLS[specimen.effort], CONTROLLED)

@@ -268,3 +268,22 @@ def test_a_picture_that_reaches_less_than_the_data_is_begun_again_and_the_best_i
     assert again.starts[:, 0].tolist()[::2] == [1, 1 + FAST.restarts] and again.starts[1, 0] > 1
     assert (again.reached >= first.reached).all() and (again.reached[1:] > first.reached[1:]).any()
     assert np.array_equal(again.pictures[0], first.pictures[0])
+
+
+def test_the_strongest_place_counts_beside_the_mean_of_the_map(model) -> None:
+    maps = torch.tensor([[[[1.0, 5.0], [2.0, 0.0]]], [[[-3.0, 1.0], [1.0, 1.0]]]])
+    for where, sign, spread, expected in [
+        ("mean", 1, 0.0, [2.0, 0.0]), ("map", 1, 0.0, [7.0, 1.0]), ("map", 1, 0.5, [4.5, 0.5]),
+        ("map", -1, 0.0, [2.0, -3.0]), ("centre", 1, 0.0, [0.0, 1.0]),
+    ]:  # fmt: skip
+        asked = Objective(site="relu", channels=(0, 0), where=where, sign=sign)
+        assert asked.value(maps, 1, spread).tolist() == expected
+    alone, both = (superstimuli(model, Objective(site="act", channels=(0, 1, 2, 3), where=where), grey(model), STILL)
+                   for where in ("mean", "map"))  # fmt: skip
+    assert (both.reached >= alone.reached).all() and both.reached.sum() > 1.02 * alone.reached.sum()
+
+
+def test_the_rate_falls_to_nothing_over_the_last_steps() -> None:
+    rates = [replace(FAST, steps=10, rate=2.0, cooling=0.5).rate_at(step) for step in range(10)]
+    assert rates[:6] == [2.0] * 6 and rates[6:] == pytest.approx([1.6, 1.2, 0.8, 0.4])
+    assert replace(FAST, cooling=0.0).rate_at(FAST.steps - 1) == FAST.rate

@@ -137,7 +137,7 @@ def _grown(
             moves = recipe.transforms.draw(random, len(images))
             copies = moved(images, moves, recipe.transforms.pad, mean)
         seen = network.run(copies, before=below or step < warm)
-        values = part.asked.sign * part.objective.value(seen, part.each).float()
+        values = part.asked.sign * part.objective.value(seen, part.each, recipe.spread).float()
         largest = torch.maximum(largest, values.detach().abs())
         loss = -values.sum()  # what it is weighed against grows with it, so that no early step outweighs later ones
         if part.asked.diversity and part.each > 1:

@@ -66,15 +66,20 @@ class Objective:
         """Each picture's own channel. Shapes: (U * rows_each, C, ...) -> (U * rows_each, ...)."""
         return tensor[_own(self.channels, rows_each, tensor.device)]
 
-    def value(self, tensor: Tensor, rows_each: int) -> Tensor:
-        """What an optimiser makes larger (for sign 1), one number a picture. Shapes: (R, C, ...) -> (R,)."""
+    def value(self, tensor: Tensor, rows_each: int, spread: float = 0.0) -> Tensor:
+        """What an optimiser makes larger (for sign 1), one number a picture. Of n positions of a map the strongest
+        weighs n ** -spread beside their mean. Shapes: (R, C, ...) -> (R,).
+        """
         own = self.at(tensor, rows_each)
         if own.ndim == 1:
             return own
         if self.over_map:
             flat = own.flatten(1)
             mean = flat.mean(1)
-            return mean if self.where == "mean" else mean + (flat.amax(1) if self.sign > 0 else flat.amin(1))
+            if self.where == "mean":
+                return mean
+            strongest = flat.amax(1) if self.sign > 0 else flat.amin(1)
+            return mean + strongest * flat.shape[1] ** -spread
         return _at(own, self._position(tuple(own.shape[1:])))
 
     def peak(self, tensor: Tensor, rows_each: int) -> Tensor:

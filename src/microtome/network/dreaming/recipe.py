@@ -14,7 +14,8 @@ class Recipe:
     `rate` is Adam's, which falls to 0 over the last share `cooling` of the steps; `variation` weighs the mean
     difference of neighbouring pixels, in half ranges; the first `warm` steps of a rectified unit raise the value before
     its rectifier; dead starts, and pictures that reach less than the data, are begun again `restarts` times; what was
-    reached is measured on `copies` moved copies.
+    reached is measured on `copies` moved copies. `spread` says how little the strongest place of a map weighs beside
+    its mean: much of it fills the picture, which a spectrum needs, whose numbers are about all places at once.
     """
 
     canvas: Kind
@@ -23,6 +24,7 @@ class Recipe:
     rate: float
     variation: float
     cooling: float = 0.5
+    spread: float = 0.0
     warm: int = 10
     restarts: int = 2
     copies: int = 16
@@ -42,4 +44,4 @@ def usual(size: tuple[int, int]) -> Recipe:
     """Pixels for small pictures; a spectrum for large ones, whose pixels alone would give noise."""
     if min(size) < SMALL:
         return Recipe(canvas="pixels", transforms=preset(size), steps=128, rate=0.3, variation=0.1)
-    return Recipe(canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0)
+    return Recipe(canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0, spread=0.5)
