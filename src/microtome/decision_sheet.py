@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 20  # steps of the figure
-LITTLE = 0.1  # of a logit: a path with less explains little of it
+LITTLE = 0.1  # of a logit: a path with less is one of many
 EARLY = 3  # steps after which the product is told too
 COLOURS = ("red", "green", "blue")
 
@@ -71,12 +71,9 @@ class DecisionSheet:
             for place, (step, name, label, product, box) in enumerate(zip(
                 self.path.steps, self.names, self.labels, self.path.running, self.boxes[1:], strict=True))
         ]  # fmt: skip
-        fall = self.falls
-        cut = (
-            {"logit": fall.logit, "first": fall.first, "path": fall.path, "random": fall.random.tolist()}
-            if fall
-            else None
-        )
+        fall, cut = self.falls, None
+        if fall is not None:
+            cut = vars(fall) | {"random": fall.random.tolist(), "random_rest": fall.random_rest.tolist()}
         return {
             "model": self.model, "picture": self.picture, "method": "path", "class": self.number,
             "class_name": self.words, "answer": self.answer, "usual": self.usual,
@@ -110,37 +107,40 @@ class DecisionSheet:
         label = f" ({self.labels[place]})" if self.labels[place] else ""
         rank = f"the largest of {step.count} channels, an even share is {percent(1 / step.count)}"
         among = f"; the strongest of {step.behind} units behind the channel" if step.behind > 1 else ""
-        off = "; the channel is off here" if step.source and not step.source.passed else ""
+        off = (
+            "; no gradient comes through, so the place is only likely" if step.source and not step.source.passed else ""
+        )
         return f"{self.names[place]}{label}{self.where[place + 1]}: {rank}{among}{off}"
 
     def _accounts(self) -> list[str]:
         """The products of shares, beside those of random paths."""
-        lines = []
+        lines, start = [], self.path.start
         last = len(self.path.steps)
+        what = f"{start.layer}:{start.unit} there" if start.part < 1 else "the class"
         for count in sorted({min(EARLY, last), last}):
             beside = self._random(count - 1)
+            which = f"All {last} channels" if count == last else f"The first {count} channels"
             lines.append(
-                f"Its first {count} channels account for {percent(float(self.path.running[count - 1]))} of the class "
-                f"(product of the shares); control: {len(self.random)} paths of random channels, mean magnitude "
-                f"{percent(beside['mean'])}, 95% of them at most {percent(beside['quantile_95'])}"
+                f"{which} account for {percent(float(self.path.running[count - 1]))} of {what} (product of shares); "
+                f"{len(self.random)} paths of random channels for {percent(beside['mean'])} (mean magnitude; 95% of "
+                f"them for at most {percent(beside['quantile_95'])})"
             )  # fmt: skip
-        lines.append(f"With the one place of each unit alone it is {percent(self.path.placed)}, to first order")
+        placed = percent(self.path.placed)
+        lines.append(f"With the one place of each unit alone it is {placed} of the class, to first order")
         if abs(self.path.share) < LITTLE:
-            lines.append("So this is one thread of very many, and explains little of the answer")
+            lines.append("Shares multiply: by itself the whole path is one thread of very many")
         return lines
 
     def _cut(self) -> list[str]:
         fall = self.falls
         if fall is None:
             return [f"What cutting the path costs is not known: {self.uncut}"]
-        low, high = np.quantile(fall.random, (0.025, 0.975))
-        beaten = int((fall.path > fall.random).sum())
         return [
-            f"With the first connection cut everywhere (it adds its mean) the logit falls by {short(fall.first)}, with "
-            f"all {len(self.path.steps)} by {short(fall.path)}, of {short(fall.logit)}",
+            f"With the first connection cut everywhere (it adds its mean) the logit falls by {short(fall.first)} of "
+            f"{short(fall.logit)}, with all {len(self.path.steps)} by {short(fall.path)}, with all but the first by "
+            f"{short(fall.rest)}",
             "Control: with a random channel of each of the same units cut it falls by "
-            f"{short(float(fall.random.mean()))} on average (95% of {len(fall.random)} draws from "
-            f"{short(float(low))} to {short(float(high))}); the path beats {beaten} of them",
+            f"{_spread(fall.random, fall.path)}, of each but the first by {_spread(fall.random_rest, fall.rest)}",
         ]  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -214,6 +214,15 @@ def decision(
         boxes=np.stack([_box(opened, place) for place in places]),
         random=np.stack([_products(other, len(path.steps)) for other in random]), falls=cut, uncut=uncut,
     )  # fmt: skip
+
+
+def _spread(random: np.ndarray, own: float) -> str:
+    """What random cuts cost, and how many of them cost less than those of the path."""
+    low, high = np.quantile(random, (0.025, 0.975))
+    return (
+        f"{short(float(random.mean()))} on average (95% of {len(random)} draws from {short(float(low))} to "
+        f"{short(float(high))}; less than the path's in {int((own > random).sum())})"
+    )
 
 
 def _label(known: Mapping[str, Sequence[str]], place: Place | None) -> str:

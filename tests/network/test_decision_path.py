@@ -57,6 +57,8 @@ def test_where_one_path_carries_everything_it_is_found_and_has_all() -> None:
     assert len(others) > 40 and max(abs(other.share) for other in others) < 1e-6
     fall = falls(model, pixels, 2, path, mean)
     assert fall.first == pytest.approx(path.steps[0].excess, rel=1e-4) and fall.path == pytest.approx(fall.first)
+    assert fall.rest == pytest.approx(fall.first) and fall.random_rest.mean() < fall.rest
+    assert {round(each, 4) for each in fall.random_rest.tolist()} == {0.0, round(fall.first, 4)}  # hit by chance or not
 
 
 def test_what_is_missing_is_followed_too() -> None:
@@ -70,7 +72,20 @@ def test_what_is_missing_is_followed_too() -> None:
     assert path.share == pytest.approx(1)
 
 
-@pytest.mark.parametrize("build", [Plain, InPlace, Three])
+class Grouped(nn.Module):
+    """Groups, dilation, stride and reflected borders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(3, 4, 3, stride=2, padding=1, padding_mode="reflect")
+        self.two = nn.Conv2d(4, 6, 3, dilation=2, padding=2, groups=2)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.two(torch.relu(self.one(x)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("build", [Plain, InPlace, Three, Grouped])
 def test_shares_are_of_exactly_what_is_above_the_mean(build) -> None:
     model = opened(seeded(build))
     images = noise(model, 8)
@@ -103,7 +118,22 @@ def test_shares_are_of_exactly_what_is_above_the_mean(build) -> None:
     fall = falls(model, images[0], 1, path, mean, draws=5)
     assert fall.logit == pytest.approx(float(logits[1]), rel=1e-5, abs=1e-6)
     assert fall.first == pytest.approx(path.steps[0].share * path.steps[0].excess, rel=1e-3, abs=1e-5)
-    assert fall.random.shape == (5,)
+    assert fall.random.shape == fall.random_rest.shape == (5,)
+
+
+def test_a_channel_that_is_off_leads_to_where_its_unit_is_furthest_below_its_mean() -> None:
+    """Green is usually bright and speaks against class 2; here it is dark, darkest at one place."""
+    model = planted()
+    with torch.no_grad():
+        model.module.head.weight[2, 4] = -3.0
+        model.module.one.bias[3], model.module.two.bias[4] = 1.0, -2.0
+    bright = noise(model, 8)
+    dark = np.full((3, SIDE, SIDE), 40, np.uint8)
+    dark[1, 3, 8] = 10
+    path, _ = decision_paths(model, dark, 2, usual(model, dark, bright)[0], count=0)
+    above, below = path.steps[1].source, path.steps[0].source
+    assert not below.passed and (above.layer, above.unit) == ("one", 3) and above.at == (3, 8)
+    assert path.steps[0].share == pytest.approx(1) and path.steps[0].excess > 0 > path.steps[2].excess
 
 
 class Joined(nn.Module):
@@ -165,3 +195,16 @@ def test_networks_without_classes_or_of_zeros_are_refused() -> None:
         decision_paths(dead, images[0], 1, usual(dead, images[0], images)[0], count=0)
     with pytest.raises(NotApplicable, match="no row of classes"):
         decision_paths(model, images[0], 1, usual(model, images[0], images)[0], count=0)
+
+
+@pytest.mark.data
+def test_on_a_trained_network_the_first_cut_costs_what_its_share_says(data_folder) -> None:
+    model = mt.open_model(f"zoo:resnet20@{data_folder / 'resnet20_cifar10.safetensors'}")
+    images = mt.open_images(data_folder / "cifar10", model)
+    mean, _ = usual(model, images[0], images)
+    for place, number in ((700, 5), (7000, 7)):
+        path, _ = decision_paths(model, images[place], number, mean, count=0)
+        fall = falls(model, images[place], number, path, mean, draws=1)
+        first = path.steps[0]
+        assert path.end == PICTURE and first.place.layer == "linear"
+        assert fall.first == pytest.approx(first.share * first.excess, rel=1e-3)

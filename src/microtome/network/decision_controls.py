@@ -40,14 +40,18 @@ def usual(model: Model, pixels: np.ndarray, images: Images | None) -> tuple[dict
 
 @dataclass(frozen=True, kw_only=True)
 class Falls:
-    """A class's logit, and how far it falls with connections cut at all positions: the path's first, all of it, and
-    random ones of the same units. Shapes: random (draws,).
+    """A class's logit, and how far it falls with connections cut at all positions: the path's first, all of it, and all
+    but the first; and random ones of the same units instead of all, and of all but the first.
+
+    Shapes: random, random_rest (draws,).
     """
 
     logit: float
     first: float
     path: float
+    rest: float
     random: np.ndarray
+    random_rest: np.ndarray
 
 
 def falls(
@@ -62,13 +66,17 @@ def falls(
     thinned = Thinned(model, {step.place.layer: mean[step.place.layer] for step in path.steps})
     numbers = np.random.default_rng(seed)
 
-    def logit(cut: Sequence[tuple[Step, int]]) -> float:
+    def fall(cut: Sequence[tuple[Step, int]]) -> float:
         kept = {name: np.ones(values.shape, bool) for name, values in thinned.mean.items()}
         for step, row in cut:
             kept[step.place.layer][step.place.unit, row] = False
-        return float(thinned.answers(kept, pixels[None])[0, number])
+        return whole - float(thinned.answers(kept, pixels[None])[0, number])
 
+    whole = 0.0
+    whole = -fall([])
     own = [(step, step.row) for step in path.steps]
-    whole = logit([])
-    random = [whole - logit([(step, int(numbers.integers(step.count))) for step in path.steps]) for _ in range(draws)]
-    return Falls(logit=whole, first=whole - logit(own[:1]), path=whole - logit(own), random=np.array(random))
+    drawn = [[(step, int(numbers.integers(step.count))) for step in path.steps] for _ in range(draws)]
+    return Falls(
+        logit=whole, first=fall(own[:1]), path=fall(own), rest=fall(own[1:]),
+        random=np.array([fall(each) for each in drawn]), random_rest=np.array([fall(each[1:]) for each in drawn]),
+    )  # fmt: skip

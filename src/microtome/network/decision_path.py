@@ -212,13 +212,18 @@ class _Walker:
         key = (here.layer, here.unit, here.at, channel)
         if key not in self.known:
             seed, sign = self.pull(here, row, channel), float(np.sign(adds)) or 1.0
-            found = self.largest(edge, seed, units, sign)
+            found = None if self.off(here, channel) else self.largest(edge, seed, units, sign)
             one = self.layers[here.layer].maps(seed)[0, channel]
             self.known[key] = self.unpassed(one, units, sign) if found is None else found
         place = self.known[key]
         if place is None:
             return None, UNTOLD
         return place, "" if place.layer in self.layers else APART
+
+    def off(self, here: Place, channel: int) -> bool:
+        """Whether a channel gives nothing at all to a position, as behind a rectifier."""
+        rows, columns = self.window(self.layers[here.layer], here.at)
+        return not bool(self.padded[here.layer][channel, rows][:, columns].any())
 
     def pull(self, here: Place, row: int, channel: int) -> Tensor:
         """The gradient of what a channel adds to a unit by the layer's input."""
