@@ -60,8 +60,9 @@ def test_planted_detectors_are_put_into_words_in_the_first_layer_by_their_filter
 
 
 def test_units_behind_them_have_a_tuning_curve_that_peaks_at_their_angle(result) -> None:
-    assert not any(result.words["conv2"]) and np.isnan(result.p["conv2"]).all()
+    assert np.isnan(result.p["conv2"]).all()
     for place in range(32):
+        assert result.words["conv2"][place] == WORDS[place % 4] and result.confidence["conv2"][place] > 0.9
         assert ANGLES[int(result.tuning["conv2"][place].argmax())] == ORIENTATIONS[place % 4]
         assert result.tuning["conv2"][place].max() == 1
     assert np.median(result.selectivity["conv2"][:32]) > 1.5 * np.median(result.selectivity["conv2"][32:])
@@ -74,11 +75,12 @@ def test_an_untrained_network_has_few_words_and_the_control_says_how_many() -> N
 
 
 def test_the_finding_and_the_cards_say_the_same(result) -> None:
-    (finding,) = result.findings()
+    finding, deeper = result.findings()
     assert finding.number == sum(map(bool, result.words["conv1"])) and "of 16 filters of conv1" in finding.sentence
+    assert deeper.number == result.labelled("conv2") >= 32 and "of 64 units of later layers" in deeper.sentence
     assert "with shuffled weights" in finding.control
     table, *units = result.cards()
-    assert [row[1] for row in table.content.rows] == [f"{finding.number} of 16", "–"]
+    assert [row[1] for row in table.content.rows] == [f"{finding.number} of 16", f"{deeper.number} of 64"]
     headline = next(card for card in units if card.section == "headline" and card.layer == "conv1")
     assert headline.content.lines[1].startswith("line at slope 45")
     label = next(column for column in result.columns() if column.name == "label")

@@ -11,7 +11,8 @@ from ..analysis import Analysis, Jobs, Result, Steps, setting
 from ..cards import Card, Chart, Column, Finding, Table, Text, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
-from ..formulas.labels import ALPHA, INHIBITED, label_kernels, orientation_selectivity, significant
+from ..formulas.labels import ALPHA, label_kernels, orientation_selectivity, significant
+from ..formulas.line_words import Answers, words_by_lines
 from ..formulas.templates import ANGLES
 from ..network.filters_on_pictures import filters_on_pictures
 from ..network.model import Model
@@ -23,6 +24,7 @@ from ..network.tuning import LineTuning, line_tuning
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WIDE = 1.5  # times the usual width: lines that answers are checked with
 TITLE = "Units in words"
 ByLayer = dict[str, np.ndarray]
 
@@ -31,10 +33,11 @@ ByLayer = dict[str, np.ndarray]
 class LabelsResult(Result):
     """Everything by layer, U its units.
 
-    words, second: U texts, "" where nothing can be told. Shapes: p, confidence (U,), NaN where there is no filter on
-    the picture itself; tuning (U, A), the largest answer to a line by angle, as a share of the unit's largest;
-    selectivity (U,). how: "filter" (in words) or "lines" (answers alone). control: share of filters that are put into
-    words with shuffled weights, NaN if there are none.
+    words, second: U texts, "" where nothing can be told. Shapes: p (U,), NaN where there is no filter on the picture
+    itself; confidence (U,), of answers to lines the correlation of tuning curves for two widths; tuning (U, A), the
+    largest answer to a line by angle, as a share of the unit's largest; selectivity (U,). how: "filter" or "lines", by
+    what a layer's units are put into words. control: share of units that have words with shuffled weights, NaN if they
+    cannot be shuffled.
     """
 
     words: dict[str, tuple[str, ...]]
@@ -60,7 +63,23 @@ class LabelsResult(Result):
                 f"edges or blobs: {', '.join(_commonest(self.words[layer])) or 'none'}",
                 number=self.labelled(layer), weight=0.3, control=beside, link=layer_link(layer),
             ))  # fmt: skip
-        return found
+        return found + self._deeper()
+
+    def _deeper(self) -> list[Finding]:
+        """One sentence on all layers behind the first."""
+        layers = [layer for layer, how in self.how.items() if how == "lines"]
+        units = sum(len(self.words[layer]) for layer in layers)
+        if not units:
+            return []
+        said = sum(map(self.labelled, layers))
+        shuffled = sum(self.control[layer] * len(self.words[layer]) for layer in layers) / units
+        most = max(layers, key=lambda layer: self.labelled(layer) / len(self.words[layer]))
+        return [Finding(
+            sentence=f"{said} of {units} units of later layers answer to lines of one direction, wide or narrow; in "
+            f"{most} {self.labelled(most)} of {len(self.words[most])}", number=said, weight=0.2,
+            control="it cannot be copied: none" if np.isnan(shuffled) else
+            f"with shuffled weights {shuffled:.0%}, here {said / units:.0%}", link=layer_link(most),
+        )]  # fmt: skip
 
     def columns(self) -> list[Column]:
         return [
@@ -73,46 +92,51 @@ class LabelsResult(Result):
 
     def cards(self) -> list[Card]:
         rows = tuple(
-            (layer, f"{self.labelled(layer)} of {len(words)}" if self.how[layer] == "filter" else "–",
-             _share(self.control[layer]), f"{np.median(self.selectivity[layer]):.2f}", ", ".join(_commonest(words)))
+            (layer, f"{self.labelled(layer)} of {len(words)}", _share(self.control[layer]),
+             f"{np.median(self.selectivity[layer]):.2f}", ", ".join(_commonest(words)))
             for layer, words in self.words.items()
         )  # fmt: skip
         cards = [Card(
             title=TITLE,
-            how_to_read="Filters that look at the picture itself are put into words by the most similar pattern. "
-            "Angles count from horizontal, 45 is /. Orientation: how much answers to a bright line depend on its "
-            "angle, 0 not at all, 1 one angle alone (median unit).",
+            how_to_read="Filters that look at the picture itself are put into words by the most similar pattern; units "
+            "behind them by the line that they answer most, where lines of two widths agree on one direction. Angles "
+            "count from horizontal, 45 is /. Orientation: how much answers to a bright line depend on its angle, 0 not "
+            "at all, 1 one angle alone (median unit).",
             content=Table(header=("layer", "in words", "shuffled weights", "orientation", "commonest"), rows=rows,
                           links=tuple(layer_link(layer) for layer in self.words)),
-            control=f"Beside 4,000 random filters: at most {ALPHA:.0%} of a layer's words should be noise (Benjamini "
-            "and Hochberg).",
+            control=f"Of filters beside 4,000 random ones at most {ALPHA:.0%} of a layer's words should be noise "
+            "(Benjamini and Hochberg). Answers to lines are described, whether or not they were learnt: shuffled "
+            "weights say how many units of such a layer answer so anyhow.",
         )]  # fmt: skip
         for layer in self.words:
             cards += self._unit_cards(layer)
         return cards
 
     def _unit_cards(self, layer: str) -> list[Card]:
-        cards = [Card(
-            title="Answer to lines", layer=layer, per_unit=True, section="numbers",
-            how_to_read="Its largest answer to a bright line on black, by angle, as a share of the largest; below 0: "
-            "lines inhibit it.",
-            content=Chart(kind="lines", x=np.array(ANGLES), series=(("answer", self.tuning[layer]),),
-                          x_label="angle (degrees)", y_label="share of its largest"),
-        )]  # fmt: skip
-        if self.how[layer] != "filter":
-            return cards
-        lines = [f"{words}{f' (also {second})' if second else ''}" if words else ""
-                 for words, second in zip(self.words[layer], self.second[layer], strict=True)]  # fmt: skip
-        sure = (f"p {p:.3f}, confidence {confidence:.2f}"
-                for p, confidence in zip(self.p[layer], self.confidence[layer], strict=True))  # fmt: skip
-        text = tuple(f"{line or 'no words for it'}: {how}" for line, how in zip(lines, sure, strict=True))
+        lines = tuple(f"{words}{f' (also {second})' if second else ''}" if words else ""
+                      for words, second in zip(self.words[layer], self.second[layer], strict=True))  # fmt: skip
+        if self.how[layer] == "filter":
+            sure = [f"p {p:.3f}, confidence {confidence:.2f}"
+                    for p, confidence in zip(self.p[layer], self.confidence[layer], strict=True)]  # fmt: skip
+            how = ("What its filter looks for, and how sure that is; p is the share of random filters that are as "
+                   "similar to any pattern.")  # fmt: skip
+            control = ""
+        else:
+            sure = [f"its answers to narrow and wide lines correlate by {r:.2f}" for r in self.confidence[layer]]
+            how = "The bright line on black that it answers most, seen from its side; neg(...): that silences it most."
+            control = f"With shuffled weights {_share(self.control[layer])} of this layer's units have words."
+        text = tuple(f"{line or 'no words for it'}: {why}" for line, why in zip(lines, sure, strict=True))
         return [
-            Card(title="", layer=layer, per_unit=True, section="headline", how_to_read="",
-                 content=Text(lines=tuple(lines))),
+            Card(title="", layer=layer, per_unit=True, section="headline", how_to_read="", content=Text(lines=lines)),
             Card(title="In words", layer=layer, per_unit=True, section="made of", content=Text(lines=text),
-                 how_to_read="What its filter looks for, and how sure that is; p is the share of random filters that "
-                 "are as similar to any pattern."),
-            *cards,
+                 how_to_read=how, control=control),
+            Card(
+                title="Answer to lines", layer=layer, per_unit=True, section="numbers",
+                how_to_read="Its largest answer to a bright line on black, by angle, as a share of the largest; below "
+                "0: lines inhibit it.",
+                content=Chart(kind="lines", x=np.array(ANGLES), series=(("answer", self.tuning[layer]),),
+                              x_label="angle (degrees)", y_label="share of its largest"),
+            ),
         ]  # fmt: skip
 
     def plot(self) -> "Figure":
@@ -171,16 +195,15 @@ def _places(specimen: Specimen) -> dict[str, str]:
 
 
 def _asked(specimen: Specimen, copy: int, where: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """What each layer answers, as plain arrays; of the copy with shuffled weights, if there is one, the filters."""
+    """What each layer answers, as plain arrays; of the network, or of a copy with shuffled weights, if there is one."""
     try:
         model: Model = randomised(specimen.model, specimen.seed + copy) if copy else specimen.model
     except NotApplicable:
         return {}
-    kernels, tunings = filters_on_pictures(model), {} if copy else line_tuning(model, where)
-    if copy:
-        return {layer: _by_filter(kernels[layer], specimen.seed) for layer in where if layer in kernels}
-    return {layer: _by_lines(tunings[layer]) | (_by_filter(kernels[layer], specimen.seed) if layer in kernels else {})
-            for layer in where}  # fmt: skip
+    kernels = filters_on_pictures(model)
+    narrow, wide = (line_tuning(model, where, widths) for widths in (1.0, WIDE))
+    return {layer: _by_lines(narrow[layer], wide[layer])
+            | (_by_filter(kernels[layer], specimen.seed) if layer in kernels else {}) for layer in where}  # fmt: skip
 
 
 def _by_filter(kernels: np.ndarray, seed: int) -> dict[str, Any]:
@@ -191,29 +214,33 @@ def _by_filter(kernels: np.ndarray, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_lines(tuning: LineTuning) -> dict[str, Any]:
-    """The tuning curve; in words only by filters, because of most units lines do not tell what they look for."""
-    response = tuning.response
-    scale = np.abs(response).max((1, 2))
-    largest, least = response.max(2), response.min(2)
-    inhibited = -least.min(1) > INHIBITED * largest.max(1)
-    curve = np.where(inhibited[:, None], least, largest)
-    units = len(curve)
+def _by_lines(narrow: LineTuning, wide: LineTuning) -> dict[str, Any]:
+    """The tuning curve for the narrower lines, and the best line in words."""
+    scale = np.abs(narrow.response).max((1, 2))
+    answers = [Answers(response=each.response, offset=each.offset / each.width) for each in (narrow, wide)]
+    words, agreement = words_by_lines(*answers)
+    curve = np.where(answers[0].inhibited[:, None], narrow.response.min(2), narrow.response.max(2))
     return {
-        "how": "lines", "nearest": [""] * units, "second": [""] * units, "p": np.full(units, np.nan),
-        "confidence": np.full(units, np.nan), "tuning": curve / np.where(scale > 0, scale, 1)[:, None],
+        "how": "lines", "nearest": words, "second": [""] * len(curve), "p": np.full(len(curve), np.nan),
+        "confidence": agreement, "tuning": curve / np.where(scale > 0, scale, 1)[:, None],
         "selectivity": np.array([orientation_selectivity(np.abs(each)) for each in curve]),
     }  # fmt: skip
 
 
 def _judged(mine: Mapping[str, Any], shuffled: Mapping[str, Any] | None, alpha: float) -> dict[str, Any]:
-    """What holds beside random filters; and what of the copy with shuffled weights would have held."""
-    passed = significant(mine["p"], alpha)
+    """What holds: filters beside random ones, answers to lines where they agree; and the share of the copy's words."""
+    passed = _passed(mine, alpha)
     words, second = (tuple(word if there else "" for word, there in zip(mine[name], passed, strict=True))
                      for name in ("nearest", "second"))  # fmt: skip
-    control = float(significant(shuffled["p"], alpha).mean()) if shuffled else float("nan")
+    control = float(_passed(shuffled, alpha).mean()) if shuffled else float("nan")
     kept = {name: mine[name] for name in ("p", "confidence", "tuning", "selectivity")}
     return {"words": words, "second": second, "control": control, **kept}
+
+
+def _passed(found: Mapping[str, Any], alpha: float) -> np.ndarray:
+    if found["how"] == "filter":
+        return significant(found["p"], alpha)
+    return np.array([bool(word) for word in found["nearest"]])
 
 
 def _commonest(words: Sequence[str]) -> list[str]:

@@ -32,12 +32,14 @@ class LineTuning:
     width: float
 
 
-def line_tuning(model: Model, where: Mapping[str, str]) -> dict[str, LineTuning]:
-    """The tuning of the layers whose tensors are at these addresses, `SITE` or `SITE:in`, from one pass over all lines.
+def line_tuning(model: Model, where: Mapping[str, str], widths: float = 1.0) -> dict[str, LineTuning]:
+    """The tuning of the layers whose tensors are at these addresses, `SITE` or `SITE:in`, from one pass over all lines,
+    which are so many times as wide as usual.
 
     Every address has maps of more than one place. The model stays as it is.
     """
-    size, width = model.preprocessing.size, max(2.0, LINE * min(model.preprocessing.size))
+    size = model.preprocessing.size
+    width = widths * max(2.0, LINE * min(size))
     offsets = width * OFFSETS
     stimuli = _lines(size, offsets, width)
     found: dict[str, list[np.ndarray]] = {layer: [] for layer in where}
