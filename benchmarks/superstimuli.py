@@ -66,7 +66,8 @@ def lucents_colours(model: Model) -> Palette:
 
 def ours(model: Model, layer: str, channels: range, steps: int, seed: int = 0) -> np.ndarray:
     objective = Objective(site=model.sites.resolve(layer), channels=tuple(channels), where="mean")
-    return superstimuli(model, objective, lucents_colours(model), recipe_of(model, steps), seed=seed).pictures[:, 0]
+    recipe = recipe_of(model, steps)
+    return superstimuli(model, objective, lucents_colours(model), recipe, seed=seed).pictures[:, 0]
 
 
 def lucents(model: Model, layer: str, channels: range, steps: int, seed: int = 0) -> np.ndarray:
@@ -120,10 +121,11 @@ def bare(model: Model, layer: str, images: Tensor) -> None:
 
 
 def scores(model: Model, layer: str, channels: range, steps: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ours and lucent's. Shapes: (seeds, channels) each."""
-    made = [(ours(model, layer, channels, steps, seed), lucents(model, layer, channels, steps, seed))
-            for seed in range(seeds)]  # fmt: skip
-    mine, theirs = (np.stack([score(model, layer, pair[side], channels) for pair in made]) for side in (0, 1))
+    """Ours and lucent's, summed over the channels. Shapes: (seeds,) each."""
+    mine, theirs = (
+        np.array([score(model, layer, grown(model, layer, channels, steps, seed), channels).sum()
+                  for seed in range(seeds)]) for grown in (ours, lucents)
+    )  # fmt: skip
     return mine, theirs
 
 
@@ -142,7 +144,8 @@ def run(name: str, case: Case, steps: int, repeats: int, channels: range, seeds:
     print(f"{name} {case.layer}, {steps} steps: {each[0]:.2f} s a channel, lucent {each[1]:.2f} s")
     good = [claim(f"{name}-times-faster-than-lucent", each[1] / each[0], case.ratio, at_least=True)]
     mine, theirs = scores(model, case.layer, channels, steps, seeds)
-    print(f"{name}: scores beside lucent's by seed {', '.join(f'{x:.4f}' for x in mine.sum(1) / theirs.sum(1))}")
+    error = (mine / theirs).std(ddof=1) / seeds**0.5 if seeds > 1 else float("nan")
+    print(f"{name}: scores beside lucent's {(mine / theirs).mean():.4f}, standard error {error:.4f}, {seeds} seeds")
     good.append(claim(f"{name}-score/lucent", float(mine.sum() / theirs.sum()), 1.0, at_least=True))
     for parameter in model.module.parameters():
         parameter.requires_grad_(False)

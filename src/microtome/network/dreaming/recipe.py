@@ -44,4 +44,6 @@ def usual(size: tuple[int, int]) -> Recipe:
     """Pixels for small pictures; a spectrum for large ones, whose pixels alone would give noise."""
     if min(size) < SMALL:
         return Recipe(canvas="pixels", transforms=preset(size), steps=128, rate=0.3, variation=0.1)
-    return Recipe(canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0, spread=0.5)
+    return Recipe(
+        canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0, cooling=0.0, spread=0.5
+    )
