@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from microtome.errors import NotApplicable
 from microtome.network.contributions import contributions
 from microtome.network.linear_layers import linear_layers
-from microtome.network.pathways import Thinned, attributed, strongest
+from microtome.network.pathways import Thinned, attributed, ranked
 from portrait import differences, portrait
 from toys import noise, opened, seeded
 
@@ -80,10 +80,9 @@ def test_in_the_last_layer_the_attribution_is_the_change_itself(made) -> None:
     assert found["one"].shape == (5, 3) and (found["one"] > 0).any()
 
 
-def test_the_strongest_are_so_many_over_all_layers() -> None:
-    scores = {"a": np.array([[3.0, 1.0]]), "b": np.array([[2.0], [5.0]])}
-    kept = strongest(scores, 2)
-    assert kept["a"].tolist() == [[True, False]] and kept["b"].tolist() == [[False], [True]]
+def test_connections_are_ranked_over_all_layers() -> None:
+    places = ranked({"a": np.array([[3.0, 1.0]]), "b": np.array([[2.0], [5.0]])})
+    assert places["a"].tolist() == [[1, 3]] and places["b"].tolist() == [[2], [0]]
 
 
 def test_weights_that_are_made_anew_in_every_pass_are_refused() -> None:

@@ -15,7 +15,7 @@ from ..images import Images
 from ..network.contributions import contributions
 from ..network.feeders import feeders
 from ..network.linear_layers import linear_layers
-from ..network.pathways import Thinned, attributed, strongest
+from ..network.pathways import Thinned, attributed, ranked
 from ..network.specimen import Effort, Specimen
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ class Pathways(Analysis):
         total = sum(v["mean"].size for v in found.values())
         items = ((ORDERS[0], 1.0), *((order, share) for order in ORDERS for share in SHARES), (ORDERS[0], 0.0))
 
+        rank = cache(lambda order: ranked(scores[order]))
+
         @cache
         def thinned() -> tuple[Thinned, np.ndarray]:
             means = {k: v["mean"].astype(np.float64) for k, v in found.items()}
@@ -180,7 +182,7 @@ class Pathways(Analysis):
 
         def work(some: Sequence[tuple[str, float]]) -> list[np.ndarray]:
             cut, pixels = thinned()
-            return [cut.answers(strongest(scores[order], int(share * total)), pixels).argmax(1)
+            return [cut.answers({k: place < int(share * total) for k, place in rank(order).items()}, pixels).argmax(1)
                     for order, share in some]  # fmt: skip
 
         answers = yield Jobs(key=f"answers of {len(held)} images with few connections", items=items, function=work)
@@ -230,7 +232,7 @@ def _told(
     needed = {order: _needed(kept) for order, kept in same.items()}
     scores = {k: v["contribution"] for k, v in found.items()}
     total = sum(v.size for v in scores.values())
-    kept = strongest(scores, int(total * needed["contribution"]))
+    kept = {k: place < int(total * needed["contribution"]) for k, place in ranked(scores).items()}
     return PathwaysResult(
         layers=tuple(layer.name for layer in specimen.layers), labelled=specimen.labelled, fitted=fitted, same=same,
         right=right, whole=specimen.labelled & (own == labels), still=still == own, needed=needed,

@@ -131,10 +131,10 @@ class _Adding(Catch):
         return super().after(call, arguments, output)
 
 
-def strongest(scores: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-    """Which connections are among the `count` with the largest scores in the whole network. Shapes: (O, J) bool."""
-    flat = np.concatenate([values.ravel() for values in scores.values()])
-    kept = np.zeros(len(flat), bool)
-    kept[np.argsort(-flat, kind="stable")[:count]] = True
-    parts = np.split(kept, np.cumsum([values.size for values in scores.values()])[:-1])
+def ranked(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The place of every connection among all of the network, 0 for the largest score. Shapes: (O, J) int64."""
+    order = np.argsort(-np.concatenate([values.ravel() for values in scores.values()]), kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    parts = np.split(place, np.cumsum([values.size for values in scores.values()])[:-1])
     return {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
