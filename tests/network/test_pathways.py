@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microtome.errors import NotApplicable
 from microtome.network.contributions import contributions
 from microtome.network.linear_layers import linear_layers
 from microtome.network.pathways import Thinned, attributed, ranked
@@ -85,10 +84,12 @@ def test_connections_are_ranked_over_all_layers() -> None:
     assert places["a"].tolist() == [[1, 3]] and places["b"].tolist() == [[2], [0]]
 
 
-def test_weights_that_are_made_anew_in_every_pass_are_refused() -> None:
+def test_weights_that_are_made_anew_in_every_pass_can_be_cut_too() -> None:
     module = seeded(lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.Flatten(),
                                           nn.LazyLinear(3)))  # fmt: skip
     module(torch.zeros(1, 3, 12, 12))
-    model = opened(module)
-    with pytest.raises(NotApplicable, match="anew"):
-        Thinned(model, {"0": np.zeros((4, 3))})
+    model = opened(module, 12)
+    images = noise(model, 4)
+    mean = means(model, images, 4)
+    none = Thinned(model, mean).answers(everything(mean, False), np.stack([images.pixels(place) for place in range(4)]))
+    assert "0" in mean and np.ptp(none, axis=0).max() < 1e-6

@@ -10,7 +10,7 @@ from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting
 from ..cards import Card, Column, Finding, Pictures, Rows, Table, card_link, layer_link
 from ..figures import levels_to_colour, new_figure
 from ..network.filters_on_pictures import words_of_filters
-from ..network.linear_layers import linear_layers
+from ..network.linear_layers import linear_layers, promising
 from ..network.rows import rows_on
 from ..network.specimen import Effort, Specimen
 from ..network.wiring import affordable_images, by_strongest, gathered, in_groups, in_words, summed
@@ -204,10 +204,10 @@ class Dissection(Analysis):
 
     def check(self, specimen: Specimen) -> None:
         specimen.need_images(self.name)
-        linear_layers(specimen.model)
+        promising(specimen.model)
 
     def limits(self, specimen: Specimen) -> Sequence[Limit]:
-        known = linear_layers(specimen.model)
+        known = promising(specimen.model)
         left_out = [layer.name for layer in specimen.layers if layer.name not in known]
         return [Limit(
             f"{len(left_out)} of {len(specimen.layers)} layers cannot be taken apart and are left out: "

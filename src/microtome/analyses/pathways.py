@@ -14,7 +14,7 @@ from ..formulas.proportions import wilson_interval
 from ..images import Images
 from ..network.contributions import contributions
 from ..network.feeders import feeders
-from ..network.linear_layers import linear_layers
+from ..network.linear_layers import linear_layers, promising
 from ..network.pathways import Thinned, attributed, ranked
 from ..network.specimen import Effort, Specimen
 
@@ -191,10 +191,10 @@ class Pathways(Analysis):
     def check(self, specimen: Specimen) -> None:
         specimen.need_images(self.name)
         specimen.need_classes()
-        linear_layers(specimen.model)
+        promising(specimen.model)
 
     def limits(self, specimen: Specimen) -> Sequence[Limit]:
-        left_out = [layer.name for layer in specimen.layers if layer.name not in _cuttable(specimen)]
+        left_out = [layer.name for layer in specimen.layers if layer.name not in promising(specimen.model)]
         return [Limit(f"{len(left_out)} of {len(specimen.layers)} layers stay whole: {', '.join(left_out[:3])}"
                       + (", ..." if len(left_out) > 3 else ""),
                       f"Layers of up to {LARGEST:,} connections that can be taken apart are cut",

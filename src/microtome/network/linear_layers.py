@@ -94,11 +94,28 @@ def linear_layers(model: Model, fold: bool = False) -> dict[str, LinearLayer]:
         module(like_parameters(smooth_images(model.preprocessing.shape), module))
     found = {name: each for name, each in listener.found.items() if each is not None}
     if not found:
-        raise NotApplicable(
-            f"{model.name} has no layer that can be taken apart",
-            "Layers are convolutions of maps and linear layers on rows", "Look at other sites",
-        )  # fmt: skip
+        raise _none(model)
     return {name: _folded(model, each) if fold else each for name, each in found.items()}
+
+
+def promising(model: Model) -> list[str]:
+    """The layers that can be taken apart as far as that can be told without a forward pass.
+
+    Raises: NotApplicable if there is none.
+    """
+    kinds = ("Conv2d", "conv2d", "Linear", "linear")
+    found = [site.name for site in model.sites.layers
+             if site.operation in kinds and site.channel_axis == 1 and site.batched]  # fmt: skip
+    if not found:
+        raise _none(model)
+    return found
+
+
+def _none(model: Model) -> NotApplicable:
+    return NotApplicable(
+        f"{model.name} has no layer that can be taken apart",
+        "Layers are convolutions of maps and linear layers on rows", "Look at other sites",
+    )  # fmt: skip
 
 
 class _Finder(Listener):

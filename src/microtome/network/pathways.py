@@ -1,7 +1,7 @@
 """Connections from channel to channel by what they do for the answer, and the network with only some of them left."""
 
-import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,8 @@ def _extent(gradient: Tensor) -> tuple[int, int]:
 
 
 class Thinned:
-    """A copy of a network of which only some connections are left; each other one always adds its mean.
+    """A network of which only some connections are left; each other one always adds its mean. Layers are worked out
+    again with what is left of their filters while the network runs, which stays as it is.
 
     Shapes: mean (O, J) by layer, over images other than those it is judged on.
     """
@@ -82,52 +83,37 @@ class Thinned:
     def __init__(self, model: Model, mean: Mapping[str, np.ndarray]) -> None:
         self.model, self.mean = model, dict(mean)
         self.whole = {name: layer for name, layer in linear_layers(model).items() if name in mean}
-        try:
-            module = copy.deepcopy(model.module)
-        except (RuntimeError, TypeError) as error:
-            raise NotApplicable(f"{model.name} cannot be copied ({error})", "Connections are cut in a copy",
-                                "Give the network as it was built, before its first pass") from error  # fmt: skip
-        self.module = module.eval().requires_grad_(False)
-        twin = Model(module=self.module, name=model.name, source=model.source, weights="cut",
-                     preprocessing=model.preprocessing, preprocessing_from="")  # fmt: skip
-        self.cut = {name: layer for name, layer in linear_layers(twin).items() if name in mean}
-        held = {parameter.data_ptr() for parameter in self.module.parameters()}
-        strange = [name for name, layer in self.cut.items() if layer.weight.data_ptr() not in held]
-        if strange:
-            raise NotApplicable(f"The weights of {strange[0]} are made anew in every pass",
-                                "Connections can be cut where weights are parameters", "Fold them first")  # fmt: skip
 
     def answers(self, kept: Mapping[str, np.ndarray], pixels: np.ndarray) -> np.ndarray:
         """The logits with only these connections. Shapes: kept (O, J) bool by layer; pixels (n, C, H, W) -> (n, K)."""
-        offsets = {}
-        for name, layer in self.cut.items():
-            mask = torch.from_numpy(kept[name]).to(layer.weight.device)
-            layer.weight.copy_(self.whole[name].weight.to(layer.weight.device) * mask[:, :, None, None])
-            lost = torch.from_numpy((self.mean[name] * ~kept[name]).sum(1))
-            offsets[name] = lost.to(layer.weight.device, layer.weight.dtype)
+        left = {}
+        for name, layer in self.whole.items():
+            weight = layer.weight * torch.from_numpy(kept[name]).to(layer.weight.device)[:, :, None, None]
+            lost = torch.from_numpy((self.mean[name] * ~kept[name]).sum(1)).to(layer.bias.device, layer.bias.dtype)
+            left[name] = replace(layer, weight=weight, bias=layer.bias + lost)
         found, size = [], automatic_batch(self.model.sites)
-        site = Address(logits_site(self.model))
-        with torch.no_grad():
+        logits = Address(logits_site(self.model))
+        with untouched(self.model.module) as module, torch.no_grad():
             for some in np.split(pixels, range(size, len(pixels), size)):
-                listener = _Adding(self.model, offsets, site)
-                with Following(self.module, listener):
-                    self.module(prepare(torch.from_numpy(some), self.model.preprocessing, self.module))
-                found.append(listener.found[site][0].double().cpu().numpy())
+                listener = _Instead(self.model, left, logits)
+                with Following(module, listener):
+                    module(prepare(torch.from_numpy(some), self.model.preprocessing, module))
+                found.append(listener.found[logits][0].double().cpu().numpy())
         return np.concatenate(found)
 
 
-class _Adding(Catch):
-    """Adds to each channel of some layers' outputs, and keeps the logits."""
+class _Instead(Catch):
+    """Puts other layers' outputs in the place of those of the network, and keeps the logits."""
 
-    def __init__(self, model: Model, offsets: Mapping[str, Tensor], logits: Address) -> None:
+    def __init__(self, model: Model, layers: Mapping[str, LinearLayer], logits: Address) -> None:
         super().__init__(list(model.sites.values()), {logits})
-        self.offsets = offsets
+        self.layers = layers
 
     def after(self, call: Call, arguments: tuple[Any, ...], output: Any) -> Any:
-        tensor = first_tensor(output)
-        if tensor is not None and self.sites[self.position].name in self.offsets:
-            offset = self.offsets[self.sites[self.position].name]
-            output = tensor + offset.view(1, -1, *[1] * (tensor.ndim - 2))
+        tensor, given = first_tensor(output), first_tensor(arguments)
+        layer = self.layers.get(self.sites[self.position].name) if tensor is not None else None
+        if layer is not None and tensor is not None and given is not None:
+            output = layer.output(given).reshape(tensor.shape)
         return super().after(call, arguments, output)
 
 
