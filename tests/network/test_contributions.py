@@ -38,7 +38,9 @@ def made() -> Chain:
 
 
 @pytest.mark.parametrize("layer", ["before", "conv", "rows"])
-def test_every_pair_is_what_a_unit_taken_apart_says(layer) -> None:
+@pytest.mark.parametrize("batch", [1, 64])
+def test_every_pair_is_what_a_unit_taken_apart_says(layer, batch, monkeypatch) -> None:
+    monkeypatch.setattr("microtome.network.contributions.automatic_batch", lambda _: batch)
     model = opened(seeded(made))
     images = noise(model, 7)
     pixels = np.stack([images.pixels(place) for place in range(7)])
