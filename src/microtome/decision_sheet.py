@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from .errors import NotApplicable
 from .explanation import CLASS, aim_at, answer_of
 from .figures import new_figure, short, show_picture
 from .images import Images
@@ -40,7 +39,6 @@ class DecisionSheet:
     `names` what it is called; `where` at what positions the start and the steps are, in words.
     Shapes, K steps: pixels (C, H, W) uint8; boxes (K + 1, 4), what the start and what each step leads to see: top,
     left, bottom, right; random (paths, K), the products of the shares of paths of random channels down to each step.
-    `falls` is None where connections cannot be cut, `uncut` says why.
     """
 
     model: str
@@ -56,8 +54,7 @@ class DecisionSheet:
     where: tuple[str, ...]
     boxes: np.ndarray
     random: np.ndarray
-    falls: Falls | None
-    uncut: str
+    falls: Falls
 
     def numbers(self) -> dict[str, Any]:
         """Plain numbers for machines, steps from the class down."""
@@ -71,16 +68,15 @@ class DecisionSheet:
             for place, (step, name, label, product, box) in enumerate(zip(
                 self.path.steps, self.names, self.labels, self.path.running, self.boxes[1:], strict=True))
         ]  # fmt: skip
-        fall, cut = self.falls, None
-        if fall is not None:
-            cut = vars(fall) | {"random": fall.random.tolist(), "random_rest": fall.random_rest.tolist()}
+        fall = self.falls
+        cut = vars(fall) | {"random": fall.random.tolist(), "random_rest": fall.random_rest.tolist()}
         return {
             "model": self.model, "picture": self.picture, "method": "path", "class": self.number,
             "class_name": self.words, "answer": self.answer, "usual": self.usual,
             "start": {"layer": self.path.start.layer, "unit": self.path.start.unit, "at": list(self.path.start.at),
                       "place_share": self.path.start.part},
             "steps": steps, "end": self.path.end, "share": self.path.share, "share_with_places": self.path.placed,
-            "random_paths": len(self.random), "falls": cut, "uncut": self.uncut,
+            "random_paths": len(self.random), "falls": cut,
         }  # fmt: skip
 
     def _random(self, place: int) -> dict[str, float]:
@@ -91,10 +87,9 @@ class DecisionSheet:
         """The path from the class down, what it accounts for, and what stands beside that."""
         start = self.path.start
         own = "the network's answer" if self.answer == self.words else f"its answer is {self.answer}"
-        logit = f"logit {short(self.falls.logit)}, " if self.falls else ""
         lines = [
-            f"{self.model}, {self.words} on {self.picture}: {logit}{own}. Shares are of how far a unit is from its "
-            f"mean over {self.usual}"
+            f"{self.model}, {self.words} on {self.picture}: logit {short(self.falls.logit)}, {own}. Shares are of how "
+            f"far a unit is from its mean over {self.usual}"
         ]  # fmt: skip
         if start.part < 1:
             lines.append(f"{percent(start.part):>7}  {start.layer}:{start.unit}{self.where[0]}: the place "
@@ -133,8 +128,6 @@ class DecisionSheet:
 
     def _cut(self) -> list[str]:
         fall = self.falls
-        if fall is None:
-            return [f"What cutting the path costs is not known: {self.uncut}"]
         return [
             f"With the first connection cut everywhere (it adds its mean) the logit falls by {short(fall.first)} of "
             f"{short(fall.logit)}, with all {len(self.path.steps)} by {short(fall.path)}, with all but the first by "
@@ -198,11 +191,6 @@ def decision(
     aim = aim_at(opened, named, picture.pixels)
     mean, words = usual(opened, picture.pixels, images)
     path, random = decision_paths(opened, picture.pixels, aim.channel, mean)
-    cut, uncut = None, ""
-    try:
-        cut = falls(opened, picture.pixels, aim.channel, path, mean)
-    except NotApplicable as error:
-        uncut = str(error)
     known = words_of_filters(opened) | dict(labels or {})
     places = [path.start, *(step.source or step.place for step in path.steps)]
     return DecisionSheet(
@@ -212,7 +200,8 @@ def decision(
         names=tuple(_name(opened, step) for step in path.steps),
         where=tuple(_where(opened, place) for place in (path.start, *(step.source for step in path.steps))),
         boxes=np.stack([_box(opened, place) for place in places]),
-        random=np.stack([_products(other, len(path.steps)) for other in random]), falls=cut, uncut=uncut,
+        random=np.stack([_products(other, len(path.steps)) for other in random]),
+        falls=falls(opened, picture.pixels, aim.channel, path, mean),
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def falls(
     """What cutting a path costs a class's logit, each cut connection adding its mean, beside as many random ones: of
     each of the path's units any channel.
 
-    Shapes: pixels (C, H, W) uint8. Raises: NotApplicable for a network that cannot be copied or cut.
+    Shapes: pixels (C, H, W) uint8. Raises: NotApplicable.
     """
     thinned = Thinned(model, {step.place.layer: mean[step.place.layer] for step in path.steps})
     numbers = np.random.default_rng(seed)
