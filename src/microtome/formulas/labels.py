@@ -144,8 +144,8 @@ def _best(kernels: np.ndarray, patterns: Bank) -> tuple[np.ndarray, np.ndarray]:
 def _words(patterns: Bank, best: int, absent: int, upside_down: int) -> str:
     kind = patterns.kinds[best]
     offset = float(patterns.offset[best])
-    if kind == "edge":  # named by its bright half, wherever the border is
-        offset = -1.0 if upside_down else 1.0
+    if kind == "edge":  # named by its bright half, wherever the border is; the absence of an edge is one too
+        return in_words(kind, float(patterns.theta[best]), 1.0 if upside_down == absent else -1.0)
     words = in_words(kind, float(patterns.theta[best]), offset)
     return f"neg({words})" if absent else words
 
