@@ -1,7 +1,8 @@
 """What superstimuli cost beside lucent's, all in this process, on one thread.
 
-Both sides grow pictures on a spectrum with decorrelated colours, by Adam at 0.05, for the same number of steps, under
-the very same moves, at the same number of pixels; lucent is called as its users call it, one channel after the other.
+Both sides grow pictures on a spectrum with decorrelated colours, by Adam, for the same number of steps, under the very
+same moves, at the same number of pixels; lucent is called as its users call it, one channel after the other. Each has
+its own usual rate; the score of ours at lucent's is printed beside, and is the same but for luck.
 Weights are random, drawn from a seed: neither side's time depends on them. The least process time of interleaved
 runs, which other work on the machine disturbs least; lucent's of a quarter of the channels, which share nothing. The
 score is the mean activation under moves that neither side has seen, summed over channels and seeds. Below, the loop
@@ -14,6 +15,7 @@ import argparse
 import sys
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,10 +26,12 @@ from microtome.network.dreaming.cut import cut
 from microtome.network.dreaming.loop import superstimuli
 from microtome.network.dreaming.objective import Objective
 from microtome.network.dreaming.palette import Palette, assumed
-from microtome.network.dreaming.recipe import Recipe
+from microtome.network.dreaming.recipe import Recipe, usual
 from microtome.network.dreaming.transforms import moved, preset
 from microtome.network.model import Model
 from microtome.network.open import open_model
+
+LUCENTS_RATE = 0.05  # of Adam, where its users name none
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ class Reached(Exception):
     """The bare network has come to the layer."""
 
 
-def recipe_of(model: Model, steps: int) -> Recipe:
+def recipe_of(model: Model, steps: int, rate: float = usual((224, 224)).rate) -> Recipe:
     moves = preset(model.preprocessing.size)
-    return Recipe(canvas="fourier", transforms=moves, steps=steps, rate=0.05, variation=0.0, cooling=0.0, warm=0,
+    return Recipe(canvas="fourier", transforms=moves, steps=steps, rate=rate, variation=0.0, cooling=0.0, warm=0,
                   restarts=0, copies=1)  # fmt: skip
 
 
@@ -64,9 +68,11 @@ def lucents_colours(model: Model) -> Palette:
     return replace(plain, root=color_correlation_normalized.astype(float) * plain.half_range[:, None])
 
 
-def ours(model: Model, layer: str, channels: range, steps: int, seed: int = 0) -> np.ndarray:
+def ours(
+    model: Model, layer: str, channels: range, steps: int, seed: int = 0, rate: float = usual((224, 224)).rate
+) -> np.ndarray:
     objective = Objective(site=model.sites.resolve(layer), channels=tuple(channels), where="mean")
-    recipe = recipe_of(model, steps)
+    recipe = recipe_of(model, steps, rate)
     return superstimuli(model, objective, lucents_colours(model), recipe, seed=seed).pictures[:, 0]
 
 
@@ -120,13 +126,12 @@ def bare(model: Model, layer: str, images: Tensor) -> None:
         handle.remove()
 
 
-def scores(model: Model, layer: str, channels: range, steps: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ours and lucent's, summed over the channels. Shapes: (seeds,) each."""
-    mine, theirs = (
+def scores(model: Model, layer: str, channels: range, steps: int, seeds: int) -> tuple[np.ndarray, ...]:
+    """Ours, ours at lucent's rate, and lucent's, summed over the channels. Shapes: (seeds,) each."""
+    return tuple(
         np.array([score(model, layer, grown(model, layer, channels, steps, seed), channels).sum()
-                  for seed in range(seeds)]) for grown in (ours, lucents)
+                  for seed in range(seeds)]) for grown in (ours, partial(ours, rate=LUCENTS_RATE), lucents)
     )  # fmt: skip
-    return mine, theirs
 
 
 def run(name: str, case: Case, steps: int, repeats: int, channels: range, seeds: int) -> list[bool]:
@@ -143,9 +148,10 @@ def run(name: str, case: Case, steps: int, repeats: int, channels: range, seeds:
     each = found["ours"] / len(channels), found["lucent"] / len(few)
     print(f"{name} {case.layer}, {steps} steps: {each[0]:.2f} s a channel, lucent {each[1]:.2f} s")
     good = [claim(f"{name}-times-faster-than-lucent", each[1] / each[0], case.ratio, at_least=True)]
-    mine, theirs = scores(model, case.layer, channels, steps, seeds)
-    error = (mine / theirs).std(ddof=1) / seeds**0.5 if seeds > 1 else float("nan")
-    print(f"{name}: scores beside lucent's {(mine / theirs).mean():.4f}, standard error {error:.4f}, {seeds} seeds")
+    mine, alike, theirs = scores(model, case.layer, channels, steps, seeds)
+    for words, ratio in (("", mine / theirs), (f", at its rate of {LUCENTS_RATE:g}", alike / theirs)):
+        error = ratio.std(ddof=1) / seeds**0.5 if seeds > 1 else float("nan")
+        print(f"{name}: scores beside lucent's{words} {ratio.mean():.4f}, standard error {error:.4f}, {seeds} seeds")
     good.append(claim(f"{name}-score/lucent", float(mine.sum() / theirs.sum()), 1.0, at_least=True))
     for parameter in model.module.parameters():
         parameter.requires_grad_(False)

@@ -45,5 +45,5 @@ def usual(size: tuple[int, int]) -> Recipe:
     if min(size) < SMALL:
         return Recipe(canvas="pixels", transforms=preset(size), steps=128, rate=0.3, variation=0.1)
     return Recipe(
-        canvas="fourier", transforms=preset(size), steps=128, rate=0.05, variation=0.0, cooling=0.0, spread=0.5
+        canvas="fourier", transforms=preset(size), steps=128, rate=0.075, variation=0.0, cooling=0.0, spread=0.5
     )
