@@ -14,7 +14,7 @@ from ..formulas.proportions import wilson_interval
 from ..images import Images
 from ..network.contributions import contributions
 from ..network.feeders import feeders
-from ..network.linear_layers import linear_layers, promising
+from ..network.linear_layers import LinearLayer, linear_layers, promising
 from ..network.pathways import Thinned, attributed, ranked
 from ..network.specimen import Effort, Specimen
 
@@ -201,8 +201,8 @@ class Pathways(Analysis):
         )] if left_out else []  # fmt: skip
 
 
-def _cuttable(specimen: Specimen) -> list[str]:
-    return [k for k, v in linear_layers(specimen.model).items() if v.weight[:, :, 0, 0].numel() <= LARGEST]
+def _cuttable(specimen: Specimen) -> dict[str, LinearLayer]:
+    return {k: v for k, v in linear_layers(specimen.model).items() if v.weight[:, :, 0, 0].numel() <= LARGEST}
 
 
 def _affordable(specimen: Specimen, passes: int) -> int:
@@ -212,7 +212,7 @@ def _affordable(specimen: Specimen, passes: int) -> int:
 
 def _scores(specimen: Specimen, images: Images, places: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Of every connection its mean, and what puts it in order: what it does, the norm of its filter, chance."""
-    layers = {k: v for k, v in linear_layers(specimen.model).items() if k in _cuttable(specimen)}
+    layers = _cuttable(specimen)
     mean = {k: v.mean for k, v in contributions(specimen.model, images, places.tolist(), layers).items()}
     effect = attributed(specimen.model, images, places.tolist(), mean)
     random = np.random.default_rng(specimen.seed)
