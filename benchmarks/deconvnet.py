@@ -20,9 +20,9 @@ from shared.timing import claim, interleaved
 from torch import Tensor, nn
 from torchvision import models
 
-from microtome.network.backward import Trace, tracing
+from microtome.network.backward.projection import Projector, Windows, strongest
+from microtome.network.backward.tracing import Trace, tracing
 from microtome.network.open import Model, open_model
-from microtome.network.projection import Projector, Windows, strongest
 
 SITE, SIZE = "features.14", 224
 DEEP = "features.21"  # its receptive field covers little less than the image

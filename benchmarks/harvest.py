@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from shared.timing import claim, interleaved
 
-from microtome.image_sources import open_images
-from microtome.images import Images
-from microtome.network.addresses import Address
-from microtome.network.measure import measure
+from microtome.images.collection import Images
+from microtome.images.sources import open_images
 from microtome.network.open import Model, open_model
-from microtome.network.recorder import Probe
-from microtome.network.untouched import untouched
+from microtome.network.recording.addresses import Address
+from microtome.network.recording.measure import measure
+from microtome.network.recording.recorder import Probe
+from microtome.network.recording.untouched import untouched
 from microtome.statistics import ClassMeans, Extremes, Firing, Histogram, Moments, Quantiles, Rows, Statistic
 
 LEAN: tuple[Statistic, ...] = (Moments(), Extremes(k=9))

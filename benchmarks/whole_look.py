@@ -28,8 +28,8 @@ def bare(data: Path) -> None:
     import torch
 
     from microtome.api import open_images
-    from microtome.network.measure import automatic_batch
     from microtome.network.open import open_model
+    from microtome.network.recording.measure import automatic_batch
 
     model, images = opened(data, open_model, open_images)
     size = automatic_batch(model.sites)

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
 
-from microtome.images import Images
-from microtome.preprocessing import Preprocessing
+from microtome.images.collection import Images
+from microtome.images.preprocessing import Preprocessing
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 COLOUR = Preprocessing(size=(6, 5), resize=0, mean=MEAN, std=STD)

@@ -14,9 +14,9 @@ from torch import Tensor
 import microtome as mt
 from microtome.analyses.activity import Activity
 from microtome.analysis import Analysis, Jobs, Pass, Result, Steps, at
-from microtome.answers import Answers, Share
-from microtome.image_sources import open_images
-from microtome.runner import EVERYTHING, Look, Outcome
+from microtome.images.sources import open_images
+from microtome.runs.answers import Answers, Share
+from microtome.runs.runner import EVERYTHING, Look, Outcome
 from microtome.statistics import Rows
 from microtome.statistics.statistic import Accumulator, Arrays, Batch, Statistic, added
 from sketches import Sketch, SketchResult
@@ -104,7 +104,7 @@ class Journey:
         _ = specimen.model.sites, specimen.receptive_fields
         self.handle = specimen.model.module.register_forward_pre_hook(self._count)
         # the guess of how long a pass takes runs a few images of its own
-        monkeypatch.setattr("microtome.walk.Walk._seconds_an_image", lambda *_: None)
+        monkeypatch.setattr("microtome.runs.walk.Walk._seconds_an_image", lambda *_: None)
 
     def _count(self, _module: object, args: tuple[Tensor, ...]) -> None:
         self.images += len(args[0])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from microtome.images import Images
+from microtome.images.collection import Images
 
 UNEVEN = np.repeat([0, 1, 2, 3], [100, 50, 30, 20])
 

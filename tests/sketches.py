@@ -9,7 +9,7 @@ from microtome.analysis import Analysis, Result
 from microtome.cards import Card
 from microtome.figures import new_figure
 from microtome.network.specimen import Specimen
-from microtome.runner import Outcome
+from microtome.runs.runner import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ import numpy as np
 
 import microtome as mt
 from microtome.analyses import registry
-from microtome.image_sources import open_images
+from microtome.images.sources import open_images
 from microtome.network.zoo.simpleconvnet import SimpleConvNet
-from microtome.runner import Look, Outcome
+from microtome.runs.runner import Look, Outcome
 from toys import Embedding, InPlace, Plain, Pyramid, Shared, Tokens, UNet, noise, opened, seeded
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from microtome.analysis import Jobs, Pass, at, each, setting
-from microtome.network.edits import Edit
+from microtome.network.recording.edits import Edit
 from microtome.network.specimen import Specimen
 from microtome.statistics import Extremes, Moments
 from sketches import Sketch, SketchResult

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from microtome.errors import BadImages
-from microtome.image_labels import map_labels
-from microtome.image_sources import open_images
+from microtome.images.labels import map_labels
+from microtome.images.sources import open_images
 from microtome.network.zoo import CIFAR
 
 NAMES = ("a/1.png", "a/2.png", "b/1.png", "c/1.png")

@@ -11,9 +11,10 @@ from torchvision.models import resnet18
 from torchvision.models.feature_extraction import get_graph_node_names
 from typer.testing import CliRunner
 
-from microtome import cli, image_options
+from microtome import cli
+from microtome.commands import image_options
 from microtome.network.open import open_model
-from microtome.run import open_run
+from microtome.runs.run import open_run
 
 
 @pytest.fixture

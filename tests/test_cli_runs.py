@@ -8,7 +8,7 @@ import pytest
 
 from bad_inputs import photos, typed
 from journeys import assert_same
-from microtome.run import open_run
+from microtome.runs.run import open_run
 from microtome.statistics import Batch
 
 NETWORK = "zoo:simpleconvnet_pruned"

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from microtome import cli
-from microtome.run import open_run
+from microtome.runs.run import open_run
 
 ROOT = Path(__file__).parent.parent
 

@@ -88,7 +88,7 @@ def test_nothing_is_loaded_that_could_be_executed(source: Source) -> None:
     loads = [ast.unparse(node) for node in nodes if isinstance(node, ast.Call)]
     loads = [text for text in loads if re.match(r"(torch|np|numpy)\.load\(", text)]
     unsafe = [text for text in loads if not re.search("weights_only=True|allow_pickle=False", text)]
-    assert unsafe == (TRUSTED if source.name == "network.weights" else [])
+    assert unsafe == (TRUSTED if source.name == "network.sources.weights" else [])
 
 
 @each_source

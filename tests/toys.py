@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torchvision import models
 
 import microtome as mt
-from microtome.images import Images, wrap
-from microtome.network.measure import measure
+from microtome.images.collection import Images, wrap
 from microtome.network.open import Model
-from microtome.network.recorder import Probe
-from microtome.network.untouched import untouched
+from microtome.network.recording.measure import measure
+from microtome.network.recording.recorder import Probe
+from microtome.network.recording.untouched import untouched
 from microtome.statistics import Accumulator, Arrays, Batch, Statistic
 from microtome.statistics.statistic import appended
 

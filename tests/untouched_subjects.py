@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 import microtome as mt
 from microtome.analysis import Analysis, Pass, Steps, at, each
-from microtome.network.calls import first_tensor
 from microtome.network.open import Model
+from microtome.network.recording.calls import first_tensor
 from microtome.network.zoo import ZOO
-from microtome.runner import Look
+from microtome.runs.runner import Look
 from microtome.statistics import Moments
 from sketches import Sketch, SketchResult
 from toys import SIDE, Answers, Caching, Everything, Functional, InPlace, Reused, Shared, noise, opened, seeded

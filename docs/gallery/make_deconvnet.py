@@ -21,11 +21,11 @@ from microtome.analyses.faithfulness import Faithfulness, FaithfulnessResult
 from microtome.analyses.specificity import Specificity, SpecificityResult, interval
 from microtome.figures import sheet
 from microtome.formulas.resampling import percent_in_words
-from microtome.network.pointing import GRAD_CAM, SHUFFLED
-from microtome.network.rules import Method
+from microtome.network.backward.rules import Method
 from microtome.network.specimen import Specimen
+from microtome.network.trials.pointing import GRAD_CAM, SHUFFLED
 from microtome.progress import Terminal
-from microtome.runner import Look
+from microtome.runs.runner import Look
 
 HERE = Path(__file__).parent
 METHODS: tuple[Method, ...] = ("deconvnet", "guided", "gradient")

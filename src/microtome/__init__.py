@@ -10,21 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .activation_sheet import maps
     from .analysis import Analysis, Jobs, Pass, Result, at, each, setting
     from .api import Stage, look, look_share, merge, open_images
-    from .decision_sheet import decision
-    from .dissection_sheet import dissect
     from .errors import MicrotomeError
-    from .evidence_sheet import grad_cam
-    from .images import Images
-    from .network.edits import Edit
+    from .images.collection import Images
     from .network.open import Model, open_model
+    from .network.recording.edits import Edit
     from .network.specimen import Specimen
-    from .occlusion_sheet import occlusion
-    from .reconstruction import reconstruct
-    from .run import Run, open_run
-    from .superstimulus_sheet import superstimuli
+    from .runs.run import Run, open_run
+    from .sheets.activation import maps
+    from .sheets.decision import decision
+    from .sheets.dissection import dissect
+    from .sheets.evidence import grad_cam
+    from .sheets.occlusion import occlusion
+    from .sheets.reconstruction import reconstruct
+    from .sheets.superstimulus import superstimuli
     from .workflows.doctor import doctor
     from .workflows.export import export
 
@@ -33,10 +33,11 @@ _HOMES = {
     "Analysis": "analysis", "Jobs": "analysis", "Pass": "analysis", "Result": "analysis", "at": "analysis",
     "each": "analysis", "setting": "analysis", "Stage": "api", "look": "api", "look_share": "api", "merge": "api",
     "open_images": "api", "MicrotomeError": "errors",
-    "Images": "images", "Edit": "network.edits", "Model": "network.open", "open_model": "network.open",
-    "Specimen": "network.specimen", "Run": "run", "open_run": "run", "maps": "activation_sheet",
-    "reconstruct": "reconstruction", "dissect": "dissection_sheet", "decision": "decision_sheet",
-    "grad_cam": "evidence_sheet", "occlusion": "occlusion_sheet", "superstimuli": "superstimulus_sheet",
+    "Images": "images.collection", "Edit": "network.recording.edits", "Model": "network.open",
+    "open_model": "network.open",
+    "Specimen": "network.specimen", "Run": "runs.run", "open_run": "runs.run", "maps": "sheets.activation",
+    "reconstruct": "sheets.reconstruction", "dissect": "sheets.dissection", "decision": "sheets.decision",
+    "grad_cam": "sheets.evidence", "occlusion": "sheets.occlusion", "superstimuli": "sheets.superstimulus",
     "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from .cards import Card, Column, Finding
 from .errors import NotApplicable
-from .network.edits import Edit
-from .network.measure import Loss
+from .network.recording.edits import Edit
+from .network.recording.measure import Loss
 from .network.specimen import Specimen
 from .statistics import Statistic
 

@@ -15,17 +15,17 @@ from torch import nn
 
 from .analyses import Registry, choose, registry
 from .analysis import Analysis
-from .answers import Answers, Share
 from .errors import UsageError
-from .image_sources import open_images as _open_images
-from .images import DECODERS, Images
-from .network.measure import automatic_batch
+from .images.collection import DECODERS, Images
+from .images.sources import open_images as _open_images
 from .network.open import Model, open_model
+from .network.recording.measure import automatic_batch
 from .network.specimen import Effort, Specimen
-from .plan import finishing, holding, read_plan, shares_at_work
 from .progress import Progress
-from .run import Run, fingerprints, read_description, write_run
-from .runner import EVERYTHING, Look
+from .runs.answers import Answers, Share
+from .runs.plan import finishing, holding, read_plan, shares_at_work
+from .runs.run import Run, fingerprints, read_description, write_run
+from .runs.runner import EVERYTHING, Look
 
 
 def open_images(

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 import microtome as mt
 from microtome.analyses.activity import Activity, ActivityResult
-from microtome.image_sources import open_images
-from microtome.runner import Look
+from microtome.images.sources import open_images
+from microtome.runs.runner import Look
 from toys import prepared
 
 DEAD, CONSTANT = 5, 7  # units of conv1 and conv2

@@ -10,7 +10,7 @@ import pytest
 import microtome as mt
 from microtome.analyses import registry
 from microtome.analysis import Result
-from microtome.runner import Look
+from microtome.runs.runner import Look
 from toys import seen
 
 LIMIT = 60

@@ -28,7 +28,7 @@ from microtome.cards import (
     layer_link,
     unit_link,
 )
-from microtome.runner import Outcome
+from microtome.runs.runner import Outcome
 from microtome.store import read_tree, write_tree
 from microtome.workflows.doctor import fits_of
 from subjects import SUBJECTS, looked

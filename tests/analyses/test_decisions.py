@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import microtome as mt
 from microtome.analyses.decisions import Decisions, DecisionsResult
 from microtome.cards import Heat, Table
-from microtome.images import wrap
-from microtome.runner import Look
+from microtome.images.collection import wrap
+from microtome.runs.runner import Look
 
 IMAGES = 240
 

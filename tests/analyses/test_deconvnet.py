@@ -13,12 +13,12 @@ from microtome.analyses.specificity import Specificity
 from microtome.cards import Pictures, Text
 from microtome.errors import NotApplicable, UnknownName
 from microtome.formulas.specificity import concentration
-from microtome.image_sources import open_images
+from microtome.images.sources import open_images
+from microtome.network.backward.reconstructing import LEVELS
 from microtome.network.randomised import randomised
-from microtome.network.reconstructing import LEVELS
 from microtome.network.sampling import CALL, affordable, by_image, channels_first, spread_over_depth
-from microtome.reconstruction import reconstruct
-from microtome.runner import Look
+from microtome.runs.runner import Look
+from microtome.sheets.reconstruction import reconstruct
 from toys import Plain, noise, opened, seeded
 
 COUNT = 30

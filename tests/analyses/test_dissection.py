@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import microtome as mt
 from microtome.analyses.dissection import Dissection, DissectionResult
 from microtome.cards import Rows
-from microtome.network.dissecting import dissect
-from microtome.runner import Look
+from microtome.network.parts.dissecting import dissect
+from microtome.runs.runner import Look
 from toys import noise, opened, seeded
 
 

@@ -12,8 +12,8 @@ import microtome as mt
 from microtome.analyses.duality import Duality, DualityResult
 from microtome.errors import NotApplicable
 from microtome.formulas.templates import ANGLES, distance, grid
-from microtome.image_sources import open_images
-from microtome.runner import Look
+from microtome.images.sources import open_images
+from microtome.runs.runner import Look
 
 
 class Places(nn.Module):

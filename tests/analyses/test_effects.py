@@ -11,10 +11,10 @@ from torch import Tensor, nn
 import microtome as mt
 from microtome.analyses.effects import Effects, EffectsResult
 from microtome.errors import NotApplicable
-from microtome.images import Images, wrap
-from microtome.network.edits import Edit
+from microtome.images.collection import Images, wrap
 from microtome.network.model import Model
-from microtome.runner import Look
+from microtome.network.recording.edits import Edit
+from microtome.runs.runner import Look
 from portrait import differences, portrait
 from toys import Plain, noise, opened, seeded, seen
 

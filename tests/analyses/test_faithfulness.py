@@ -11,13 +11,13 @@ from torch import Tensor, nn
 import microtome as mt
 from microtome.analyses.faithfulness import LOGIT, METHODS, PROBABILITY, Faithfulness, FaithfulnessResult
 from microtome.formulas.perturbation import blurred, strongest_area
-from microtome.network.backward import tracing
+from microtome.network.backward.gradcam import grad_cam
+from microtome.network.backward.projection import Projector
+from microtome.network.backward.tracing import tracing
 from microtome.network.chosen_units import drawn, layers_in_depth
-from microtome.network.gradcam import grad_cam
-from microtome.network.pointing import GRAD_CAM, SHUFFLED, Pointer, Target, strengths_of
-from microtome.network.projection import Projector
 from microtome.network.responses import responses, unit_at
-from microtome.runner import Look
+from microtome.network.trials.pointing import GRAD_CAM, SHUFFLED, Pointer, Target, strengths_of
+from microtome.runs.runner import Look
 from microtome.statistics.extremes import ExtremesAnswer
 from toys import Caching, Plain, Tokens, noise, opened, prepared, seeded
 

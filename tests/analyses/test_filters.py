@@ -9,7 +9,7 @@ import microtome as mt
 from microtome.analyses.filters import Filters, FiltersResult, kernel_pictures, three_factors
 from microtome.errors import NotApplicable
 from microtome.figures import BLUE, MIDDLE, ORANGE
-from microtome.runner import Look
+from microtome.runs.runner import Look
 
 
 def look(*layers: nn.Module, size: int = 8, channels: int = 3) -> FiltersResult:

@@ -11,8 +11,8 @@ import microtome as mt
 from microtome.analyses.labels import Labels, LabelsResult
 from microtome.errors import NotApplicable
 from microtome.formulas.templates import ANGLES, distance, grid
-from microtome.network.tuning import line_tuning
-from microtome.runner import Look
+from microtome.network.trials.tuning import line_tuning
+from microtome.runs.runner import Look
 from toys import opened
 
 ORIENTATIONS = (0, 45, 90, 135)

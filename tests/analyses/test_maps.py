@@ -10,8 +10,8 @@ from microtome.analyses.maps import Maps, MapsResult, side_of
 from microtome.cards import Sheets
 from microtome.figures import BLUE, LEVELS, MIDDLE, ORANGE, levels_to_colour
 from microtome.formulas.stimuli import stimulus
-from microtome.image_sources import open_images
-from microtome.runner import Look
+from microtome.images.sources import open_images
+from microtome.runs.runner import Look
 from toys import Plain, noise, opened, prepared, seeded
 
 COUNT = 24

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import microtome as mt
 from microtome.analyses.omission import Omission, OmissionResult
 from microtome.errors import NotApplicable
-from microtome.image_sources import open_images
-from microtome.runner import Look
+from microtome.images.sources import open_images
+from microtome.runs.runner import Look
 from toys import noise, opened
 
 
@@ -117,7 +117,7 @@ def test_a_network_that_cannot_be_copied_has_no_scores_of_shuffled_weights(speci
     def refuse(*_: object) -> None:
         raise NotApplicable("It cannot be copied", "A copy is needed", "None")
 
-    monkeypatch.setattr("microtome.network.omitting.randomised", refuse)
+    monkeypatch.setattr("microtome.network.trials.omitting.randomised", refuse)
     found = look(specimen, images=12)
     assert all(np.isnan(value) for value in found.shuffled.values()) and found.cards() and found.findings()
 

@@ -11,7 +11,7 @@ import microtome as mt
 from microtome.analyses.pathways import ORDERS, SHARES, Pathways, PathwaysResult
 from microtome.cards import Circuit
 from microtome.errors import NotApplicable
-from microtome.runner import Look
+from microtome.runs.runner import Look
 from toys import noise, opened, seeded
 
 

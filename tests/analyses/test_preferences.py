@@ -9,9 +9,9 @@ from torch import nn
 
 import microtome as mt
 from microtome.analyses.preferences import Preferences, PreferencesResult, strongest
-from microtome.images import Images, wrap
+from microtome.images.collection import Images, wrap
 from microtome.network.open import Model
-from microtome.runner import Look
+from microtome.runs.runner import Look
 
 CLASSES, EACH, SIDE = 4, 30, 6
 

@@ -9,7 +9,7 @@ import microtome as mt
 from microtome.analyses import BUILT_IN, choose, registry
 from microtome.checks import SHOWN_CHOICES
 from microtome.errors import UnknownName, UsageError
-from microtome.runner import Look
+from microtome.runs.runner import Look
 from sketches import Announced
 from toys import Plain, opened, seeded
 

@@ -9,12 +9,12 @@ import microtome as mt
 from microtome.analyses.specificity import METHODS, OTHERS, Specificity, SpecificityResult
 from microtome.errors import NotApplicable
 from microtome.formulas.specificity import concentration, specificity
-from microtome.network.backward import tracing
-from microtome.network.projection import Projector, strongest
+from microtome.network.backward.projection import Projector, strongest
+from microtome.network.backward.reconstructing import fields
+from microtome.network.backward.tracing import tracing
 from microtome.network.randomised import randomised
-from microtome.network.reconstructing import fields
 from microtome.network.sampling import drawn_channels
-from microtome.runner import Look
+from microtome.runs.runner import Look
 from toys import Plain, noise, opened, prepared, seeded
 
 COUNT = 5

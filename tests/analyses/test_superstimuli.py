@@ -9,11 +9,11 @@ import torch
 import microtome as mt
 from microtome.analyses.superstimuli import Superstimuli, SuperstimuliResult
 from microtome.cards import Pictures, Text
-from microtome.image_sources import open_images
+from microtome.images.sources import open_images
 from microtome.network.dreaming.choosing import affordable_units, spread_units
 from microtome.network.dreaming.cut import cut
 from microtome.network.dreaming.scoring import PLAIN
-from microtome.runner import Look
+from microtome.runs.runner import Look
 from toys import Plain, noise, opened, seeded
 
 COUNT, STEPS = 30, 12

@@ -7,8 +7,8 @@ import torch
 
 import microtome as mt
 from microtome.analyses.twins import Twins, TwinsResult
-from microtome.image_sources import open_images
-from microtome.runner import Look
+from microtome.images.sources import open_images
+from microtome.runs.runner import Look
 from toys import prepared
 
 

@@ -144,7 +144,7 @@ def test_occlusion_takes_its_squares_from_the_options(explain, tmp_path):
 
 @pytest.mark.parametrize("method", ["deconvnet", "guided", "gradient"])
 def test_a_unit_is_led_back_to_the_pixels(explain, tmp_path, method):
-    reconstruction = pytest.importorskip("microtome.reconstruction", reason="reconstructions are not there yet")
+    reconstruction = pytest.importorskip("microtome.sheets.reconstruction", reason="reconstructions are not there yet")
     code, out, _ = explain(NET, "line:45", "--unit", "conv2:3", "--method", method, "--at", "4,5", "-o", "back.png")
     expected = reconstruction.reconstruct(mt.open_model(NET), "line:45", "conv2:3", method=method, at=(4, 5))
     assert (code, out.splitlines()) == (0, [*expected.sentences(), "Figure: back.png"])

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 
 import microtome as mt
-from microtome.network.inputs import prepare
-from microtome.network.measure import measure
-from microtome.network.recorder import Probe
+from microtome.network.recording.inputs import prepare
+from microtome.network.recording.measure import measure
+from microtome.network.recording.recorder import Probe
+from microtome.network.recording.untouched import untouched
 from microtome.network.training import Recipe, train
-from microtome.network.untouched import untouched
 from microtome.statistics import Extremes, Moments
 from toys import Plain, noise, opened, prepared, seeded
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from microtome.errors import BadImages, UsageError
-from microtome.image_sources import open_images
+from microtome.images.sources import open_images
 from microtome.network.open import open_model
 from microtome.network.training import Recipe, accuracy, augment, in_memory, train
 

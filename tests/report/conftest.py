@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import microtome as mt
-from microtome.run import Run
+from microtome.runs.run import Run
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

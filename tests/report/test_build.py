@@ -3,7 +3,7 @@
 import json
 import re
 
-from microtome.run import open_run
+from microtome.runs.run import open_run
 
 
 def read(path):

@@ -33,8 +33,8 @@ IMAGES = np.random.default_rng(0).standard_normal((3, 3, 10, 10))
                                              ("mean", 0), ("fc", 2)])  # fmt: skip
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_it_is_what_the_torch_route_gives(rule, layer, unit, overlapping) -> None:
-    from microtome.network.backward import tracing
-    from microtome.network.projection import Projector, strongest
+    from microtome.network.backward.projection import Projector, strongest
+    from microtome.network.backward.tracing import tracing
 
     numpy_net = net(overlapping)
     model = mt.open_model(mts.to_torch(numpy_net), size=10, mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -13,8 +13,8 @@ import microtome as mt
 from microtome.cli import app
 from microtome.errors import BadImages, UsageError
 from microtome.formulas.templates import bank
-from microtome.network.linear_layers import linear_layers
-from microtome.network.replacing import answers
+from microtome.network.parts.linear_layers import linear_layers
+from microtome.network.trials.replacing import answers
 from microtome.progress import Silent
 from microtome.workflows.reproduce import verdicts
 from microtome.workflows.reproduce.dissection import networks as networks_module

@@ -8,7 +8,7 @@ import numpy as np
 from ..analysis import Analysis, Limit, Pass, Result, Steps, each, setting, unread_layers
 from ..cards import Card, Chart, Column, Crops, Finding, Table, Text, card_link, layer_link
 from ..figures import new_figure, short
-from ..network.recorder import RECTIFIERS
+from ..network.recording.recorder import RECTIFIERS
 from ..network.specimen import Specimen
 from ..statistics import Extremes, Firing, Histogram, Moments, Quantiles
 

@@ -12,9 +12,9 @@ from ..checks import known
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.rendering import to_rgb
-from ..network.reconstructing import LEVELS, arranged, picture_sides, reconstructions
-from ..network.rectifiers import without_rule
-from ..network.rules import RULES, Method
+from ..network.backward.reconstructing import LEVELS, arranged, picture_sides, reconstructions
+from ..network.backward.rectifiers import without_rule
+from ..network.backward.rules import RULES, Method
 from ..network.sampling import affordable, by_image, channels_first, spread_over_depth
 from ..network.specimen import Effort, Specimen
 from ..statistics import Extremes

@@ -9,11 +9,11 @@ import numpy as np
 from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting
 from ..cards import Card, Column, Finding, Pictures, Rows, Table, card_link, layer_link
 from ..figures import levels_to_colour, new_figure
-from ..network.filters_on_pictures import words_of_filters
-from ..network.linear_layers import linear_layers, promising
-from ..network.rows import rows_on
+from ..network.parts.filters_on_pictures import words_of_filters
+from ..network.parts.linear_layers import linear_layers, promising
+from ..network.parts.rows import rows_on
+from ..network.parts.wiring import affordable_images, by_strongest, gathered, in_groups, in_words, summed
 from ..network.specimen import Effort, Specimen
-from ..network.wiring import affordable_images, by_strongest, gathered, in_groups, in_words, summed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,10 +12,10 @@ from ..cards import Card, Chart, Column, Finding, Heat, Table, card_link, layer_
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.anova import by_chance, location_index, participation, two_way
-from ..network.bars import bar_answers, map_sums
 from ..network.model import Model
 from ..network.randomised import randomised
 from ..network.specimen import Effort, Specimen
+from ..network.trials.bars import bar_answers, map_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,11 +13,11 @@ from ..figures import new_figure
 from ..formulas.effects import agreement, movers, ranked
 from ..formulas.resampling import bootstrap_means
 from ..formulas.unit_effects import UnitEffects, between
-from ..network.effects import Surgeon, gathered, halves, parts_of, slopes_of
-from ..network.first_order import added
-from ..network.silencing import before_the_logits
-from ..network.silencing_plan import chosen_units, images_for_estimate, images_together, plan
 from ..network.specimen import Specimen
+from ..network.trials.effects import Surgeon, gathered, halves, parts_of, slopes_of
+from ..network.trials.first_order import added
+from ..network.trials.silencing import before_the_logits
+from ..network.trials.silencing_plan import chosen_units, images_for_estimate, images_together, plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,10 @@ from ..cards import Card, Finding, Table, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.resampling import bootstrap_mean, percent_in_words, points_in_words
+from ..network.backward.rules import Method
 from ..network.chosen_units import Seat, drawn, layers_in_depth
-from ..network.pointing import SHUFFLED, Pointer, falls_of, tested_seats
-from ..network.rules import Method
 from ..network.specimen import Effort, Specimen
+from ..network.trials.pointing import SHUFFLED, Pointer, falls_of, tested_seats
 from ..statistics import Extremes
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from ..figures import new_figure
 from ..formulas.labels import ALPHA, label_kernels, orientation_selectivity, significant
 from ..formulas.line_words import Answers, words_by_lines
 from ..formulas.templates import ANGLES
-from ..network.filters_on_pictures import filters_on_pictures
 from ..network.model import Model
+from ..network.parts.filters_on_pictures import filters_on_pictures
 from ..network.randomised import randomised
 from ..network.specimen import Specimen
 from ..network.stages import stages
-from ..network.tuning import LineTuning, line_tuning
+from ..network.trials.tuning import LineTuning, line_tuning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,8 +11,8 @@ from ..cards import Card, Column, Finding, Table, Text, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.omission import Kind, Trial, in_words, verdicts
-from ..network.omitting import Omitting
 from ..network.specimen import Effort, Specimen
+from ..network.trials.omitting import Omitting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

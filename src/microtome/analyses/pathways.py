@@ -11,11 +11,11 @@ from ..analysis import Analysis, Jobs, Limit, Result, Steps, setting
 from ..cards import Card, Chart, Circuit, Column, Finding, Table, card_link
 from ..figures import new_figure, short
 from ..formulas.proportions import wilson_interval
-from ..images import Images
-from ..network.contributions import contributions
-from ..network.feeders import feeders
-from ..network.linear_layers import LinearLayer, linear_layers, promising
-from ..network.pathways import Thinned, attributed, ranked
+from ..images.collection import Images
+from ..network.parts.contributions import contributions
+from ..network.parts.feeders import feeders
+from ..network.parts.linear_layers import LinearLayer, linear_layers, promising
+from ..network.parts.pathways import Thinned, attributed, ranked
 from ..network.specimen import Effort, Specimen
 
 if TYPE_CHECKING:

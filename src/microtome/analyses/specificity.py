@@ -12,11 +12,11 @@ from ..cards import Card, Finding, Table, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.resampling import bootstrap_mean
+from ..network.backward.reconstructing import worth
+from ..network.backward.rectifiers import without_rule
+from ..network.backward.rules import Method
 from ..network.model import Model
 from ..network.randomised import randomised
-from ..network.reconstructing import worth
-from ..network.rectifiers import without_rule
-from ..network.rules import Method
 from ..network.sampling import channels_first, drawn_channels, spread_over_depth
 from ..network.specimen import Effort, Specimen
 

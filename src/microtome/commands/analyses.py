@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from ..console import Json, Plugins, print_json
+from .console import Json, Plugins, print_json
 
 
 def analyses(plugin: Plugins = None, json_: Json = False) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..console import Json, Quiet, print_json, progress_on, say_findings
+from .console import Json, Quiet, print_json, progress_on, say_findings
 
 
 def demo(

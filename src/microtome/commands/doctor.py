@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import Device, Json, ModelArgument, Plugins, Quiet, TrustPickle, print_json, progress_on
+from .console import Device, Json, ModelArgument, Plugins, Quiet, TrustPickle, print_json, progress_on
 
 
 def doctor(

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..console import Json, ModelArgument, Quiet, progress_on
 from ..errors import UsageError
-from ..image_options import SOURCES, Decoders, Split
+from .console import Json, ModelArgument, Quiet, progress_on
+from .image_options import SOURCES, Decoders, Split
 
 UNITS_HELP = "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN; as often as you like."
 IMAGES_HELP = f"Where colours and the largest activations come from: {SOURCES}"
@@ -40,9 +40,9 @@ def dream(
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"The picture is to be written to {out.name!r}", "It is a PNG file", "Write -o NAME.png")
     from ..api import open_images
-    from ..explanation import parse_position
     from ..network.open import open_model
-    from ..superstimulus_sheet import superstimuli
+    from ..sheets.explanation import parse_position
+    from ..sheets.superstimulus import superstimuli
 
     opened = open_model(model)
     seen = open_images(images, opened, split=split, decoders=decoders) if images else None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..checks import known
-from ..console import Quiet, progress_on
 from ..errors import UsageError
+from .console import Quiet, progress_on
 
 if TYPE_CHECKING:
-    from ..explanation import Explanation
+    from ..sheets.explanation import Explanation
 
 WAYS = ("--maps SITE", "--unit UNIT")  # what can be asked for; one is needed
 BACK = ("deconvnet", "guided", "gradient")  # methods that lead a unit back to the pixels
@@ -90,30 +90,30 @@ def _explain_unit(
     model: str, image: str, unit: str, method: str, chosen: dict[str, Any], out: Path | None, as_json: bool,
     progress: Any,
 ) -> None:  # fmt: skip
-    from ..explanation import parse_position
     from ..network.open import open_model
+    from ..sheets.explanation import parse_position
 
     at = parse_position(chosen["--at"]) if "--at" in chosen else None
     opened = open_model(model)
     found: Explanation
     if method == "gradcam":
-        from ..evidence_sheet import grad_cam
+        from ..sheets.evidence import grad_cam
 
         found = grad_cam(opened, image, unit, site=chosen.get("--site"))
     elif method == "occlusion":
-        from ..occlusion_sheet import occlusion
+        from ..sheets.occlusion import occlusion
 
         found = occlusion(
             opened, image, unit, at=at or "strongest", size=chosen.get("--size"), stride=chosen.get("--stride"),
             fill=chosen.get("--fill", "mean"), progress=progress,
         )  # fmt: skip
     elif method == "dissect":
-        from ..dissection_sheet import dissect
+        from ..sheets.dissection import dissect
 
         found = dissect(opened, image, unit)
     elif method == "path":
         from ..api import open_images
-        from ..decision_sheet import decision
+        from ..sheets.decision import decision
 
         usual = open_images(chosen["--images"], opened) if "--images" in chosen else None
         found = decision(opened, image, unit, images=usual)
@@ -130,9 +130,9 @@ def _explain_unit(
 
 def _led_back(opened: Any, image: str, unit: str, method: Any, at: tuple[int, int] | None) -> "Explanation":
     """A unit, or a class as the unit of the output that it is, led back to the pixels."""
-    from ..explanation import aim_at
-    from ..picture import open_picture
-    from ..reconstruction import reconstruct
+    from ..images.picture import open_picture
+    from ..sheets.explanation import aim_at
+    from ..sheets.reconstruction import reconstruct
 
     aim = aim_at(opened, unit, open_picture(image, opened.preprocessing).pixels, at)
     return reconstruct(opened, image, f"{aim.site}:{aim.channel}", method=method, at=aim.at)
@@ -152,9 +152,9 @@ def _stem(image: str) -> str:
 
 
 def _explain_maps(model: str, image: str, where: str, out: Path | None, as_json: bool) -> None:
-    from ..activation_sheet import LOST_IN
-    from ..activation_sheet import maps as sheet_of
-    from ..network.addresses import parse_unit
+    from ..network.recording.addresses import parse_unit
+    from ..sheets.activation import LOST_IN
+    from ..sheets.activation import maps as sheet_of
 
     site, unit = parse_unit(where)[:2] if re.search(r":\d", where) else (where, None)
     found = sheet_of(model, image, site, unit)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..console import Json, Plugins, print_json
+from .console import Json, Plugins, print_json
 
 
 def export(
@@ -18,7 +18,7 @@ def export(
     json_: Json = False,
 ) -> None:
     """Write what a run found as tables, arrays and figures for other programs."""
-    from ..run import open_run
+    from ..runs.run import open_run
     from ..workflows.export import export as write
 
     opened = open_run(run, plugin or ())

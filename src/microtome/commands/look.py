@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..console import (
+from .console import (
     MODEL_HELP,
     Device,
     Json,
@@ -17,7 +17,7 @@ from ..console import (
     progress_on,
     say_findings,
 )  # fmt: skip
-from ..image_options import SOURCES, Classes, Decoders, Download, Split, Strict, say_broken
+from .image_options import SOURCES, Classes, Decoders, Download, Split, Strict, say_broken
 
 RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; default runs/MODEL-IMAGES.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="ANALYSIS.SETTING=VALUE, as often as you like.")]

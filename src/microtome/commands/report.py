@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import Json, Plugins, print_json
+from .console import Json, Plugins, print_json
 
 
 def report(
@@ -15,7 +15,7 @@ def report(
     json_: Json = False,
 ) -> None:
     """Write the pages of a run again."""
-    from ..run import open_run
+    from ..runs.run import open_run
 
     page = open_run(run, plugin or ()).report(out)
     if json_:

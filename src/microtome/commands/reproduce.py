@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from ..checks import known
-from ..console import Json, Quiet, print_json, progress_on
 from ..errors import UsageError
+from .console import Json, Quiet, print_json, progress_on
 
 EXPERIMENTS = ("scratch", "dissection")
 SQUEEZENET = "squeezenet1_0_imagenet.safetensors"

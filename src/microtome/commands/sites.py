@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import Json, ModelArgument, TrustPickle, print_json, print_table, say_model
+from .console import Json, ModelArgument, TrustPickle, print_json, print_table, say_model
 
 
 def sites(

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..console import Device, Json, Quiet, print_json, progress_on
 from ..errors import UsageError
-from ..image_options import Decoders, Download, Source, Strict, say_broken
 from ..progress import Progress
+from .console import Device, Json, Quiet, print_json, progress_on
+from .image_options import Decoders, Download, Source, Strict, say_broken
 
 
 def train(

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from ..images import Images
+from ..images.collection import Images
 from ..statistics.maps import Maps, MapsAnswer
-from .measure import measure
 from .open import Model
-from .recorder import Probe
-from .untouched import untouched
+from .recording.measure import measure
+from .recording.recorder import Probe
+from .recording.untouched import untouched
 
 
 def activations(model: Model, pixels: np.ndarray, addresses: Iterable[str]) -> dict[str, MapsAnswer]:

@@ -2,8 +2,8 @@
 
 from ..checks import known
 from ..errors import NotApplicable, UnknownName, UsageError
-from .addresses import Address
 from .model import Model
+from .recording.addresses import Address
 from .specimen import Specimen
 
 SOFTMAX = frozenset(("Softmax", "softmax", "LogSoftmax", "log_softmax"))

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from ..errors import UnknownName
-from ..preprocessing import Preprocessing
-from .inputs import like_parameters, smooth_images
-from .receptive_field import Field, receptive_fields
-from .sites import Sites, find_sites
-from .untouched import untouched
+from ..images.preprocessing import Preprocessing
+from .recording.inputs import like_parameters, smooth_images
+from .recording.receptive_field import Field, receptive_fields
+from .recording.sites import Sites, find_sites
+from .recording.untouched import untouched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ from torch import nn
 
 from ..checks import known
 from ..errors import BadModel
-from .from_file import open_file
-from .from_module import wrap_module
-from .from_scratch import SUFFIX, open_scratch
-from .from_timm import open_timm
-from .from_torchvision import open_torchvision
 from .model import Model
-from .weights import RANDOM, load_weights, odd_numbers, same_random_weights
+from .sources.from_file import open_file
+from .sources.from_module import wrap_module
+from .sources.from_scratch import SUFFIX, open_scratch
+from .sources.from_timm import open_timm
+from .sources.from_torchvision import open_torchvision
+from .sources.weights import RANDOM, load_weights, odd_numbers, same_random_weights
 from .zoo import ZOO
 
 __all__ = ("Model", "open_model")

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .calls import Call, Following, Listener, first_tensor
-from .inputs import like_parameters
-from .measure import FEWEST_ROWS, automatic_batch
 from .model import Model
-from .recorder import Enough
-from .sites import Site
-from .untouched import untouched
+from .recording.calls import Call, Following, Listener, first_tensor
+from .recording.inputs import like_parameters
+from .recording.measure import FEWEST_ROWS, automatic_batch
+from .recording.recorder import Enough
+from .recording.sites import Site
+from .recording.untouched import untouched
 
 Pick = Callable[[Tensor], Tensor]  # a site's tensor (n, ...) -> what is wanted of it (n, ...)
 

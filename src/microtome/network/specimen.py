@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import NotApplicable, UnknownName
-from ..images import Images
+from ..images.collection import Images
 from .model import Model
-from .receptive_field import Field
-from .sites import Site, Sites
+from .recording.receptive_field import Field
+from .recording.sites import Site, Sites
 
 Effort = Literal["quick", "normal", "full"]
 

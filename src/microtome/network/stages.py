@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..formulas.pooling import Windows, lost_by_average, lost_by_max
-from .receptive_field import ReceptiveField
-from .sites import Site, Sites
+from .recording.receptive_field import ReceptiveField
+from .recording.sites import Site, Sites
 from .specimen import Specimen
 
 # Operations that make no value larger in magnitude: what they throw away is a share of the energy.

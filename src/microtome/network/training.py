@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ..checks import at_least
 from ..errors import BadImages
-from ..images import Images
-from ..preprocessing import Preprocessing
+from ..images.collection import Images
+from ..images.preprocessing import Preprocessing
 from ..progress import Progress, Silent
-from .inputs import prepare
+from .recording.inputs import prepare
 
 EVALUATION_BATCH = 256
 DROP = 0.1  # what a step of the schedule multiplies the rate with

@@ -13,7 +13,7 @@ from typing import Any
 from ..analysis import Result
 from ..cards import Card, Column, Finding
 from ..errors import BadRun
-from ..run import Run
+from ..runs.run import Run
 from ..store import write_bytes
 from .encode import encode_card, encode_column
 

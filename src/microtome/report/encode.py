@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cards import Card, Chart, Circuit, Column, Crops, Heat, Pictures, Rows, Sheets, Table, Text, Units
 from ..figures import columns_of, sheet
-from ..run import webp
+from ..runs.run import webp
 from ..store import write_bytes
 
 DIGITS = 4  # significant digits of a number on the page

@@ -9,7 +9,7 @@ import numpy as np
 from ..api import look
 from ..network.training import Recipe
 from ..progress import Progress
-from ..run import Run
+from ..runs.run import Run
 from .train import TrainedModel, save_weights, train_zoo
 
 NETWORK = "zoo:simpleconvnet"

@@ -10,15 +10,15 @@ from torch import nn
 from ..analyses import Registry, registry
 from ..analysis import Fit, without
 from ..api import open_images
-from ..images import Images
-from ..network.anatomy import remark_anatomy
-from ..network.health import remark_health
-from ..network.input_trials import Trial, Trials, try_inputs
+from ..images.collection import Images
+from ..network.checkup.anatomy import remark_anatomy
+from ..network.checkup.health import remark_health
+from ..network.checkup.input_trials import Trial, Trials, try_inputs
+from ..network.checkup.way_back import remark_way_back
 from ..network.open import Model, open_model
+from ..network.recording.untouched import choose_device, untouched
 from ..network.remarks import Remark
 from ..network.specimen import Specimen
-from ..network.untouched import choose_device, untouched
-from ..network.way_back import remark_way_back
 from ..progress import Progress
 
 MARKS = {"fine": "  ", "note": "- ", "warning": "! "}

@@ -22,7 +22,7 @@ import numpy as np
 from ..analysis import Result
 from ..checks import known
 from ..errors import UsageError
-from ..run import Run, open_run
+from ..runs.run import Run, open_run
 from ..store import write_bytes, write_json
 
 Format = Literal["csv", "json", "npz"]

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..answers import Share
 from ..api import Options, Stage, look_share, open_images
 from ..api import look as run_look
 from ..api import merge as run_merge
 from ..errors import BadRun, UsageError
-from ..images import DECODERS, Images
+from ..images.collection import DECODERS, Images
 from ..network.open import Model, open_model
 from ..network.specimen import Effort
-from ..plan import read_plan
 from ..progress import Progress
-from ..run import Run
+from ..runs.answers import Share
+from ..runs.plan import read_plan
+from ..runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ import torch
 from ..api import open_images
 from ..errors import BadModel
 from ..formulas.proportions import wilson_interval
-from ..image_sources import has_parts
-from ..images import DECODERS, Images
+from ..images.collection import DECODERS, Images
+from ..images.sources import has_parts
 from ..network.open import Model, open_model
+from ..network.recording.untouched import choose_device
 from ..network.training import Recipe, Trained, accuracy, train
-from ..network.untouched import choose_device
 from ..network.zoo import ZOO
 from ..progress import Progress
 from ..store import write_bytes

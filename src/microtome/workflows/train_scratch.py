@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import known
 from ..errors import BadImages
 from ..formulas.proportions import wilson_interval
-from ..images import DECODERS, Images
+from ..images.collection import DECODERS, Images
 from ..network.open import open_model
 from ..progress import Progress, Silent
 from ..scratch import SGD, Epoch, Learner, Net, softmax_cross_entropy

@@ -6,8 +6,8 @@ import torch
 
 import microtome as mt
 from microtome.errors import UnknownName
-from microtome.image_sources import open_images
-from microtome.images import wrap
+from microtome.images.collection import wrap
+from microtome.images.sources import open_images
 from microtome.network.dreaming.canvas import CANVASES, canvas
 from microtome.network.dreaming.palette import IMAGES, PIXELS, assumed, measured, of_pixels
 from toys import Plain, noise, opened, seeded

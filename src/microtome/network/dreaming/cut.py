@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..calls import Call, Following, Listener, first_tensor
-from ..inputs import like_parameters
 from ..model import Model
-from ..recorder import Enough, calls_changed
-from ..sites import Site
-from ..untouched import untouched
+from ..recording.calls import Call, Following, Listener, first_tensor
+from ..recording.inputs import like_parameters
+from ..recording.recorder import Enough, calls_changed
+from ..recording.sites import Site
+from ..recording.untouched import untouched
 
 
 class Cut:

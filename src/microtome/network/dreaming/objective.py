@@ -12,8 +12,8 @@ from torch import Tensor
 from ...errors import UnknownName, UsageError
 from ..classes import class_number, logits_site
 from ..model import Model
-from ..recorder import RECTIFIERS
-from ..sites import Site
+from ..recording.recorder import RECTIFIERS
+from ..recording.sites import Site
 
 # The mean and the strongest place of the map together, the mean alone, the middle, or one position.
 Where = Literal["map", "mean", "centre"] | tuple[int, ...]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...images import Images
+from ...images.collection import Images
 from ..model import Model
 
 IMAGES, PIXELS = 64, 256  # from which colours are measured: so many images, so many pixels of each

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...formulas.contrast import contrast
-from ...preprocessing import MODES
+from ...images.preprocessing import MODES
 from ..model import Model
 from .cut import Cut
 from .objective import Objective

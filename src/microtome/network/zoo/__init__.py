@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from ...preprocessing import Preprocessing
+from ...images.preprocessing import Preprocessing
 from ..training import Recipe
 from .cifar_resnet import CifarResNet
 from .cifar_vgg import LENET9, VGG9, VGG11, CifarVgg

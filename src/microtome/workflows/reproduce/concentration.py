@@ -13,7 +13,7 @@ from ... import scratch as mts
 from ...formulas.perturbation import edge_strength, strength
 from ...formulas.specificity import SHARE, concentration
 from ...network.open import open_model
-from ...network.receptive_field import ReceptiveField
+from ...network.recording.receptive_field import ReceptiveField
 from .data import scaled
 
 STRONGEST = 5  # units over which "several" is the mean

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import BadImages
-from ...image_folders import SUFFIXES
+from ...images.folders import SUFFIXES
 
 CLASSES = ("other", "cat")
 OTHER, CAT = 0, 1

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from ... import scratch as mts
-from ...network.backward import tracing
+from ...network.backward.projection import Projector, strongest
+from ...network.backward.tracing import tracing
 from ...network.open import open_model
-from ...network.projection import Projector, strongest
 from .concentration import copied, rectified
 from .data import Part, scaled
 

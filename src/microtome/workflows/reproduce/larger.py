@@ -10,10 +10,10 @@ import torch.nn.functional as F
 
 from ...formulas.perturbation import strength
 from ...formulas.specificity import concentration
-from ...network.backward import Trace, tracing_all
+from ...network.backward.projection import Projector
+from ...network.backward.tracing import Trace, tracing_all
 from ...network.model import Model
 from ...network.open import open_model
-from ...network.projection import Projector
 from ...progress import Progress
 from .concentration import MAP, UNIT
 from .data import squeezed

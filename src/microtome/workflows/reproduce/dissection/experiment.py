@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ....answers import VERSION
-from ....dissection_sheet import dissect
 from ....progress import Progress, Silent
-from ....run import open_run
+from ....runs.answers import VERSION
+from ....runs.run import open_run
+from ....sheets.dissection import dissect
 from ....store import write_bytes, write_json
 from ..claims import Claim, as_numbers
 from ..sheet import COLOURS, write_png

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from ....formulas.labels import ALPHA, label_kernels
-from ....network.filters_on_pictures import filters_on_pictures
 from ....network.open import Model
+from ....network.parts.filters_on_pictures import filters_on_pictures
 from .directions import at_random, chance_of_all, covered, direction, random_words, repeats
 from .networks import FIRST, Nets, Settings, untrained_models
 

@@ -9,7 +9,7 @@ from ....analyses.duality import DualityResult
 from ....analyses.omission import OmissionResult
 from ....api import look
 from ....formulas.omission import Trial, verdicts
-from ....images import Images
+from ....images.collection import Images
 from ....network.open import Model
 from ....progress import Progress
 from .networks import Nets, Settings, untrained_models

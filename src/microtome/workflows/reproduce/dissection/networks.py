@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from ....answers import digest
 from ....errors import BadImages, BadModel, BadRun
-from ....images import Images
+from ....images.collection import Images
 from ....network.open import Model, open_model
 from ....network.training import Recipe
 from ....network.zoo import ZOO
 from ....progress import Progress
+from ....runs.answers import digest
 from ....store import read_tree, tree_file, write_tree
 from ...train import parts, save_weights, train_zoo
 from ..verdicts import share_of

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from ....dissection_sheet import dissect
 from ....formulas.labels import ALPHA, label_kernels
 from ....formulas.templates import ANGLES
 from ....network.activations import activations
-from ....network.contributions import contributions
-from ....network.dissecting import passes_on
-from ....network.filters_on_pictures import words_of_filters
-from ....network.linear_layers import linear_layers
 from ....network.open import Model
-from ....network.replacing import answers
-from ....network.tuning import line_tuning
+from ....network.parts.contributions import contributions
+from ....network.parts.dissecting import passes_on
+from ....network.parts.filters_on_pictures import words_of_filters
+from ....network.parts.linear_layers import linear_layers
+from ....network.trials.replacing import answers
+from ....network.trials.tuning import line_tuning
+from ....sheets.dissection import dissect
 from .directions import direction
 from .networks import FIRST, SECOND, Nets, Settings, untrained_models
 

@@ -1,0 +1,1 @@
+"""Pictures as the network is given them, from wherever they lie."""

@@ -1,0 +1,1 @@
+"""Back through a network to the pixels, by the rule that is asked for."""

@@ -1,0 +1,1 @@
+"""Is a network well, and can one look at it in full?"""

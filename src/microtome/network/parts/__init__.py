@@ -1,0 +1,1 @@
+"""Layers taken apart: what each channel adds to each unit."""

@@ -1,0 +1,1 @@
+"""Every place of a network, found and measured by running it; it comes back untouched."""

@@ -1,0 +1,1 @@
+"""What a network does where its input or its inside is another."""

@@ -1,0 +1,1 @@
+"""One look: what is asked for, served, kept and written."""
