@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from microtome.analysis import Jobs, Pass, at, each, setting
+from microtome.analysis import Jobs, Pass, Result, at, each, setting
+from microtome.cards import Card, Column
+from microtome.errors import UsageError
 from microtome.network.recording.edits import Edit
 from microtome.network.specimen import Specimen
 from microtome.statistics import Extremes, Moments
@@ -23,6 +25,63 @@ class Settled(Sketch):
 
     def steps(self, specimen: Specimen) -> SketchResult:
         return SketchResult(found={})
+
+
+class AskedAgain(Sketch):
+    """What does it find the second time?
+
+    Further lines are for those who read the code.
+    """
+
+    steps = Settled.steps
+
+
+class Silent(AskedAgain):
+    """Asks what the one it is made of asks."""
+
+
+def test_an_analysis_is_called_as_its_class_and_asks_the_first_line_of_its_docstring() -> None:
+    assert (AskedAgain.name, AskedAgain.question) == ("asked_again", "What does it find the second time?")
+    assert (Silent.name, Silent.question) == ("silent", AskedAgain.question)
+    assert Settled.question == "Does it work?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths(Result):
+    """One number a unit, and a word before it."""
+
+    length: dict[str, np.ndarray]
+
+    def columns(self) -> list[Column]:
+        words = {layer: np.array(["long"] * len(values)) for layer, values in self.length.items()}
+        return [Column(name="word", kind="text", values=words, how_to_read="A word."),
+                Column(name="length", values=self.length, how_to_read="A number.")]  # fmt: skip
+
+    def cards(self) -> list[Card]:
+        return []
+
+
+def test_a_result_plots_its_first_column_of_numbers_by_itself() -> None:
+    values = {"conv1": np.arange(11.0), "conv2": np.array([4.0, np.nan]), "fc": np.array([np.nan])}
+    (axes,) = Lengths(length=values).plot().axes
+    assert axes.get_ylabel() == "length"
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(values)
+    np.testing.assert_equal(axes.lines[0].get_ydata(), [5, 4, np.nan])
+    low, high = axes.collections[0].get_datalim(axes.transData).intervaly
+    assert (low, high) == (1, 9)
+
+
+def test_a_result_without_a_column_of_numbers_says_that_it_needs_a_picture_of_its_own() -> None:
+    class Wordless(Lengths):
+        def columns(self) -> list[Column]:
+            return super().columns()[:1]
+
+    with pytest.raises(UsageError) as caught:
+        Wordless(length={"conv1": np.zeros(3)}).plot()
+    assert str(caught.value) == (
+        "Wordless has no column of numbers. The picture that results have by themselves is of one. "
+        "Give it a `plot` of its own."
+    )
 
 
 def test_a_setting_is_a_field_with_a_default_and_a_sentence() -> None:

@@ -37,7 +37,8 @@ def test_a_factory_that_is_not_there_is_told_of_the_others(tmp_path: Path) -> No
     with pytest.raises(UnknownName) as caught:
         made(tmp_path, code, "mak")
     assert str(caught.value) == (
-        "Factory in data.py 'mak' does not exist. There are: make. Did you mean 'make'? Name a function of this file."
+        "In data.py the factory 'mak' does not exist. There are: make. Did you mean 'make'? "
+        "A factory is a function of the file."
     )
 
 
@@ -55,7 +56,7 @@ def test_a_file_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
         made(tmp_path, "import no_such_thing")
     assert str(caught.value) == (
         "data.py cannot be imported (ModuleNotFoundError: No module named 'no_such_thing'). "
-        "A factory stands in a Python file that can be imported. Run it with Python to see the error."
+        "A factory is file:FILE.py:FACTORY, a function without arguments. Run it with Python to see the error in place."
     )
 
 
@@ -63,4 +64,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.txt").write_text("make")
     with pytest.raises(BadImages) as caught:
         made_by(f"{tmp_path / 'data.txt'}:make", BadImages)
-    assert str(caught.value) == ("data.txt is no Python file. A factory stands in a file that ends in .py. Rename it.")
+    assert str(caught.value) == (
+        "data.txt is no Python file. A factory is file:FILE.py:FACTORY, a function without arguments. "
+        "Give it a name that ends in .py."
+    )

@@ -8,13 +8,15 @@ effects and does nothing slow between requests, so that it can be run again from
 import dataclasses
 import inspect
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from .cards import Card, Column, Finding
-from .errors import NotApplicable
+from .errors import NotApplicable, UsageError
+from .figures import through_layers
 from .network.recording.edits import Edit
 from .network.recording.measure import Loss
 from .network.specimen import Specimen
@@ -106,9 +108,16 @@ class Result(ABC):
     def cards(self) -> list[Card]:
         """Everything there is to look at."""
 
-    @abstractmethod
     def plot(self) -> "Figure":
-        """The most telling picture, for papers and notebooks."""
+        """The most telling picture, for papers and notebooks; by default the first column of numbers, by layer.
+
+        Raises: UsageError if there is no such column.
+        """
+        column = next((column for column in self.columns() if column.kind != "text"), None)
+        if column is None:
+            raise UsageError(f"{type(self).__name__} has no column of numbers", "The picture that results have by "
+                             "themselves is of one", "Give it a `plot` of its own")  # fmt: skip
+        return through_layers(column.values, column.name)
 
     def to_state(self) -> dict[str, Any]:
         """The fields, as a tree of dictionaries, lists, arrays, numbers and texts."""
@@ -161,13 +170,22 @@ def unread_layers(specimen: Specimen) -> list[Limit]:
 class Analysis(ABC):
     """One question about a network.
 
-    `name` is what users type, `question` the sentence that a curious reader would ask, `result` the class it returns.
+    `name` is what users type: the class's, in small letters. `question` is the sentence that a curious reader would
+    ask: the first line of the class's docstring. Either may be said otherwise. `result` is the class it returns.
     """
 
     name: ClassVar[str]
-    question: ClassVar[str]
+    question: ClassVar[str] = ""
     result: ClassVar[type[Result]]
     requires: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = vars(cls)
+        if "name" not in own:
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        first = inspect.cleandoc(own.get("__doc__") or "").partition("\n")[0]
+        if "question" not in own and first.endswith("?"):
+            cls.question = first
 
     @abstractmethod
     def steps(self, specimen: Specimen) -> Steps:

@@ -150,6 +150,12 @@ class Sheets:
     views: tuple[Sheet, ...]
 
 
+def ranked(values: np.ndarray, name: str, unit: str) -> Chart:
+    """Bars of the units of a layer in order of a value, the largest first. Shapes: values (U,)."""
+    return Chart(kind="bars", x=np.arange(1, len(values) + 1), series=((name, np.sort(values)[::-1]),),
+                 x_label="rank of the unit", y_label=unit)  # fmt: skip
+
+
 Content = Text | Table | Crops | Pictures | Chart | Heat | Units | Rows | Circuit | Sheets
 
 

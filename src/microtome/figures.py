@@ -1,7 +1,7 @@
 """Arrays to pictures, by rules that hold everywhere: 0 is the middle of a signed map, one scale a row unless said."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,6 +93,23 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0
 
     figure = Figure(figsize=size, layout="constrained")
     figure.subplots(rows, columns)
+    return figure
+
+
+def through_layers(values: Mapping[str, np.ndarray], label: str) -> "Figure":
+    """A number of every unit, layer by layer: the median unit, and the middle 80% of them.
+
+    Shapes: values by layer (U,), NaN for not known.
+    """
+    figure = new_figure(size=(max(5.0, 0.3 * len(values)), 3.6))
+    axes, depth = figure.axes[0], np.arange(len(values))
+    known = [numbers[~np.isnan(numbers)] for numbers in (np.asarray(each, np.float64) for each in values.values())]
+    low, middle, high = np.array([np.quantile(n, (0.1, 0.5, 0.9)) if len(n) else [np.nan] * 3 for n in known]).T
+    axes.fill_between(depth, low, high, alpha=0.25, label="middle 80% of units")
+    axes.plot(depth, middle, marker="o", label="median unit")
+    axes.set_xticks(depth, list(values), rotation=90, fontsize=7)
+    axes.set_ylabel(label)
+    axes.legend()
     return figure
 
 

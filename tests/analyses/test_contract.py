@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import itertools
 import math
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_settings_are_frozen_keyword_only_and_explained(cls: type[Analysis]) -> 
 
 @pytest.mark.parametrize("cls", registry().values(), ids=NAMES)
 def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
+    assert cls.question == inspect.getdoc(cls).splitlines()[0]
     assert cls.question.endswith("?")
     assert cls.name.isidentifier()
     assert issubclass(cls.result, Result)

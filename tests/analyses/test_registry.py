@@ -42,7 +42,6 @@ class Count(Shared):
     """How many layers are there?"""
 
     name = "NAME"
-    question = "How many layers are there?"
     result = CountResult
     more: int = setting(0, help="added to the number")
 
@@ -100,14 +99,14 @@ def test_a_plugin_without_an_analysis_is_refused(tmp_path: Path) -> None:
     error = refused(written(tmp_path, "from microtome import Analysis\n"))
     assert error.given == "Plugin mine.py holds no analysis"
     assert error.allowed == "A plugin defines a subclass of microtome.Analysis"
-    assert error.next_step == "CONTRIBUTING.md shows one"
+    assert error.next_step == "examples/your_first_analysis.py is one"
 
 
 def test_a_plugin_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.py"
     error = refused(path)
-    assert error.given == f"There is no plugin file {str(path)!r}"
-    assert (error.allowed, error.next_step) == ("A plugin is a Python file", "Check the path")
+    assert error.given == f"There is no file {str(path)!r}"
+    assert (error.allowed, error.next_step) == ("A plugin is a Python file that can be imported", "Check the path")
 
 
 @pytest.mark.parametrize(
@@ -115,9 +114,27 @@ def test_a_plugin_that_is_not_there_is_refused(tmp_path: Path) -> None:
 )
 def test_a_plugin_that_cannot_be_loaded_is_refused_with_its_error(tmp_path: Path, text, problem) -> None:
     error = refused(written(tmp_path, text))
-    assert error.given.startswith(f"Plugin mine.py cannot be loaded ({problem}: ")
+    assert error.given.startswith(f"mine.py cannot be imported ({problem}: ")
     assert error.allowed == "A plugin is a Python file that can be imported"
     assert error.next_step == "Run it with Python to see the error in place"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("    result = CountResult\n", "", "says no `result` that is a dataclass"),
+        ("@dataclass(frozen=True, kw_only=True)\nclass CountR", "class CountR", "says no `result` that is a dataclass"),
+        ("@dataclass(frozen=True, kw_only=True)\nclass Count(", "class Count(", "is no dataclass"),
+        ('    """How many layers are there?"""\n', "", "has no question ('')"),
+        ("layers are there?", "layers there are.", "has no question ('')"),
+    ],
+)
+def test_a_plugin_that_would_go_wrong_late_is_refused_at_once(tmp_path: Path, old, new, what) -> None:
+    text = PLUGIN.replace('    """A base of this file\'s analyses, none itself."""\n', "    pass\n")
+    assert old in text
+    error = refused(written(tmp_path, text.replace("NAME", "count").replace(old, new)))
+    assert error.given == f"Analysis count of mine.py {what}"
+    assert error.next_step == "examples/your_first_analysis.py is one"
 
 
 def test_chosen_analyses_come_in_the_order_of_the_registry() -> None:

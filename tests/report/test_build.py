@@ -3,6 +3,9 @@
 import json
 import re
 
+import numpy as np
+
+from microtome.report.encode import numbers
 from microtome.runs.run import open_run
 
 
@@ -43,6 +46,12 @@ def test_a_report_in_another_folder_brings_its_images_along(run, tmp_path):
 def test_a_report_written_twice_is_the_same(run, tmp_path):
     first, second = (run.report(tmp_path / name).parent / "data" / "layer-1.js" for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_numbers_of_numpy_stay_numbers():
+    made = numbers((np.float32(0.5), np.int64(3), np.bool_(True), float("nan"), "a", np.array([1.23456, np.nan])))
+    assert made == [0.5, 3, True, None, "a", [1.235, None]]
+    json.dumps(made)  # no default needed
 
 
 def test_numbers_on_the_page_are_those_of_the_result(run):

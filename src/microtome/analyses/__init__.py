@@ -1,16 +1,16 @@
 """The analyses: one question a file, none knows another. A new one is a line in `BUILT_IN`; a plugin is none."""
 
 import importlib.metadata
-import importlib.util
 import inspect
-import sys
 from collections.abc import Iterable
+from dataclasses import Field
 from pathlib import Path
 from types import ModuleType
 
-from ..analysis import Analysis
+from ..analysis import Analysis, Result
 from ..checks import known
 from ..errors import UsageError
+from ..factories import imported
 from .activity import Activity
 from .decisions import Decisions
 from .deconvnet import Deconvnet
@@ -32,6 +32,7 @@ BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection, Pathways, Effects, Omission, Duality,
 )  # fmt: skip
+EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
 
 Registry = dict[str, type[Analysis]]
@@ -46,12 +47,12 @@ def registry(plugins: Iterable[Path] = ()) -> Registry:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         _add(found, entry.load(), entry.value)
     for path in plugins:
-        module = _load(path)
-        classes = dict.fromkeys(value for value in vars(module).values() if _is_analysis(value, module))
+        with imported(path, "A plugin is a Python file that can be imported", UsageError) as module:
+            classes = dict.fromkeys(value for value in vars(module).values() if _is_analysis(value, module))
         if not classes:
             raise UsageError(
                 f"Plugin {path.name} holds no analysis", "A plugin defines a subclass of microtome.Analysis",
-                "CONTRIBUTING.md shows one",
+                f"{EXAMPLE} is one",
             )  # fmt: skip
         for cls in classes:
             _add(found, cls, path.name)
@@ -74,6 +75,7 @@ def choose(names: Iterable[str], available: Registry) -> list[type[Analysis]]:
 
 
 def _add(found: Registry, cls: type[Analysis], origin: str) -> None:
+    _check(cls, origin)
     if cls.name in found:
         raise UsageError(
             f"{origin} brings an analysis named {cls.name!r}, which exists",
@@ -83,23 +85,26 @@ def _add(found: Registry, cls: type[Analysis], origin: str) -> None:
     found[cls.name] = cls
 
 
+def _check(cls: type[Analysis], origin: str) -> None:
+    """Refuse what would go wrong late: after a look, when its result is kept, or by settings that nobody can set."""
+    result = getattr(cls, "result", None)
+    whole = (
+        isinstance(result, type) and issubclass(result, Result)
+        and ("__dataclass_params__" in vars(result) or not inspect.get_annotations(result))
+    )  # fmt: skip
+    wrong = (
+        f"has no question ({cls.question!r})" if not cls.question.endswith("?")
+        else "says no `result` that is a dataclass" if not whole
+        else "is no dataclass" if any(isinstance(value, Field) for value in vars(cls).values())
+        else ""
+    )  # fmt: skip
+    if wrong:
+        raise UsageError(
+            f"Analysis {cls.name} of {origin} {wrong}", "An analysis and its result are dataclasses, `result` names "
+            "the one that it returns, and the first line of its docstring is its question", f"{EXAMPLE} is one",
+        )  # fmt: skip
+
+
 def _is_analysis(value: object, module: ModuleType) -> bool:
     made_here = isinstance(value, type) and issubclass(value, Analysis) and value.__module__ == module.__name__
     return made_here and not inspect.isabstract(value)
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"microtome_plugin_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise UsageError(f"There is no plugin file {str(path)!r}", "A plugin is a Python file", "Check the path")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
-        raise UsageError(
-            f"Plugin {path.name} cannot be loaded ({type(error).__name__}: {error})",
-            "A plugin is a Python file that can be imported", "Run it with Python to see the error in place",
-        ) from error  # fmt: skip
-    return module

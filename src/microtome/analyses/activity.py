@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis import Analysis, Limit, Pass, Result, Steps, each, setting, unread_layers
-from ..cards import Card, Chart, Column, Crops, Finding, Table, Text, card_link, layer_link
-from ..figures import new_figure, short
+from ..cards import Card, Chart, Column, Crops, Finding, Table, Text, card_link, layer_link, ranked
+from ..figures import short, through_layers
 from ..network.recording.recorder import RECTIFIERS
 from ..network.specimen import Specimen
 from ..statistics import Extremes, Firing, Histogram, Moments, Quantiles
@@ -87,12 +87,10 @@ class ActivityResult(Result):
         return [table, *(card for layer in self.mean for card in (self._layer_card(layer), *self._unit_cards(layer)))]
 
     def _layer_card(self, layer: str) -> Card:
-        order = np.sort(self.active[layer])[::-1]
         return Card(
             title="Share of active positions", layer=layer,
             how_to_read="Units in order of activity: a fast fall means few units do most of the firing.",
-            content=Chart(kind="bars", x=np.arange(1, len(order) + 1), series=(("active", order),),
-                          x_label="rank of the unit", y_label="share of positions above zero"),
+            content=ranked(self.active[layer], "active", "share of positions above zero"),
         )  # fmt: skip
 
     def _unit_cards(self, layer: str) -> list[Card]:
@@ -123,24 +121,13 @@ class ActivityResult(Result):
 
     def plot(self) -> "Figure":
         """Share of active positions through the layers: median, and the middle 80% of units."""
-        figure = new_figure(size=(max(5.0, 0.3 * len(self.active)), 3.6))
-        axes = figure.axes[0]
-        depth = np.arange(len(self.active))
-        quantiles = np.array([np.quantile(values, (0.1, 0.5, 0.9)) for values in self.active.values()])
-        axes.fill_between(depth, quantiles[:, 0], quantiles[:, 2], alpha=0.25, label="middle 80% of units")
-        axes.plot(depth, quantiles[:, 1], marker="o", label="median unit")
-        axes.set_xticks(depth, list(self.active), rotation=90, fontsize=7)
-        axes.set_ylabel("share of positions above zero")
-        axes.legend()
-        return figure
+        return through_layers(self.active, "share of positions above zero")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activity(Analysis):
     """What makes each unit fire, and how often?"""
 
-    name = "activity"
-    question = "What makes each unit fire, and how often?"
     result = ActivityResult
 
     k: int = setting(9, help="images shown a unit: so many strongest, so many at lower quantiles")

@@ -180,8 +180,6 @@ class DecisionsResult(Result):
 class Decisions(Analysis):
     """How often is it right, in which classes, and does it know when it is not?"""
 
-    name = "decisions"
-    question = "How often is it right, in which classes, and does it know when it is not?"
     result = DecisionsResult
 
     bins: int = setting(BINS, help="bins of confidence for the calibration error")

@@ -116,8 +116,6 @@ class DeconvnetResult(Result):
 class Deconvnet(Analysis):
     """What in an image made this unit fire?"""
 
-    name = "deconvnet"
-    question = "What in an image made this unit fire?"
     result = DeconvnetResult
     requires = ("specificity", "faithfulness")
 

@@ -161,10 +161,8 @@ class DissectionResult(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Dissection(Analysis):
-    """Who feeds whom?"""
+    """Which channels drive each unit, and by how much?"""
 
-    name = "dissection"
-    question = "Which channels drive each unit, and by how much?"
     result = DissectionResult
 
     sample: int = setting(0, help="images to measure on; 0: as many as effort and the network's cost allow")

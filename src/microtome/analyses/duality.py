@@ -162,8 +162,6 @@ class DualityResult(Result):
 class Duality(Analysis):
     """Does a unit answer to a pattern, or to a place?"""
 
-    name = "duality"
-    question = "Does a unit answer to a pattern, or to a place?"
     result = DualityResult
 
     grid: int = setting(0, help="places of a bar along either side of the picture; 0: as many as effort and cost allow")

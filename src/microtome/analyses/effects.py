@@ -165,8 +165,6 @@ class EffectsResult(UnitEffects, Result):
 class Effects(Analysis):
     """What happens to the answers when a unit is silenced?"""
 
-    name = "effects"
-    question = "What happens to the answers when a unit is silenced?"
     result = EffectsResult
 
     images: int = setting(0, help="held-out images; 0: 16 to 256 as the effort allows, at most half of all")

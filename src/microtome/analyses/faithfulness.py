@@ -217,8 +217,6 @@ class FaithfulnessResult(Result):
 class Faithfulness(Analysis):
     """Do reconstructions point at the pixels that matter?"""
 
-    name = "faithfulness"
-    question = "Do reconstructions point at the pixels that matter?"
     result = FaithfulnessResult
 
     units: int = setting(0, help="units tested in each of six layers; 0: as the effort allows (4, 16 or 128)")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..analysis import Analysis, Limit, Result, Steps
-from ..cards import Card, Chart, Column, Finding, Pictures, Table, Units, card_link, layer_link
+from ..cards import Card, Column, Finding, Pictures, Table, Units, card_link, layer_link, ranked
 from ..errors import NotApplicable
 from ..figures import folded, new_figure, sheet, signed_to_colour, signed_to_rgb
 from ..formulas.correlation import cosine_matrix, nearest
@@ -87,8 +87,7 @@ class FiltersResult(Result):
             Card(title="Kernels", layer=layer, how_to_read=f"All units in order. {how}",
                  content=Pictures(pixels=sheet(pixels, columns=max(8, int(np.sqrt(len(pixels) * 2))))[None])),
             Card(title="Norms", layer=layer, how_to_read="Units in order of the norm of their weights.",
-                 content=Chart(kind="bars", x=np.arange(1, len(pixels) + 1), x_label="rank of the unit", y_label="norm",
-                               series=(("norm", np.sort(self.norm[layer])[::-1]),))),
+                 content=ranked(self.norm[layer], "norm", "norm")),
             Card(title="Its weights", layer=layer, per_unit=True, section="made of", telling=1, how_to_read=how,
                  content=Pictures(pixels=pixels[:, None])),
             Card(title="Nearest kernel", layer=layer, per_unit=True, section="made of",
@@ -112,8 +111,6 @@ class FiltersResult(Result):
 class Filters(Analysis):
     """What do the weights of each unit look like, and which are copies of each other?"""
 
-    name = "filters"
-    question = "What do the weights of each unit look like, and which are copies of each other?"
     result = FiltersResult
 
     def check(self, specimen: Specimen) -> None:

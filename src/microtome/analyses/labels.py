@@ -10,7 +10,7 @@ import numpy as np
 from ..analysis import Analysis, Jobs, Result, Steps, setting
 from ..cards import Card, Chart, Column, Finding, Table, Text, layer_link
 from ..errors import NotApplicable
-from ..figures import new_figure
+from ..figures import through_layers
 from ..formulas.labels import ALPHA, label_kernels, orientation_selectivity, significant
 from ..formulas.line_words import Answers, words_by_lines
 from ..formulas.templates import ANGLES
@@ -141,14 +141,8 @@ class LabelsResult(Result):
 
     def plot(self) -> "Figure":
         """How much answers to lines depend on their angle, by layer: median and the middle 80% of units."""
-        figure = new_figure(size=(max(5.0, 0.4 * len(self.words)), 3.6))
-        axes, depth = figure.axes[0], np.arange(len(self.words))
-        low, middle, high = np.array([np.quantile(each, (0.1, 0.5, 0.9)) for each in self.selectivity.values()]).T
-        axes.fill_between(depth, low, high, alpha=0.25, label="middle 80% of units")
-        axes.plot(depth, middle, "o-", label="median unit")
-        axes.set_xticks(depth, list(self.words), rotation=45, ha="right", fontsize=7)
-        axes.set(ylim=(0, 1), ylabel="orientation selectivity")
-        axes.legend()
+        figure = through_layers(self.selectivity, "orientation selectivity")
+        figure.axes[0].set_ylim(0, 1)
         return figure
 
 
@@ -156,8 +150,6 @@ class LabelsResult(Result):
 class Labels(Analysis):
     """What does each unit look for, in words?"""
 
-    name = "labels"
-    question = "What does each unit look for, in words?"
     result = LabelsResult
 
     alpha: float = setting(ALPHA, help="share of a layer's words that may be noise")

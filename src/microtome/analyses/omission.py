@@ -175,8 +175,6 @@ class OmissionResult(Result):
 class Omission(Analysis):
     """Which layer could be left out?"""
 
-    name = "omission"
-    question = "Which layer could be left out?"
     result = OmissionResult
 
     images: int = setting(0, help="images tested, as many are fitted on; 0: as many as effort and cost allow")

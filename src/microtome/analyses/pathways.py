@@ -153,10 +153,8 @@ class PathwaysResult(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Pathways(Analysis):
-    """How few connections carry the answers?"""
+    """How few connections carry the network's answers?"""
 
-    name = "pathways"
-    question = "How few connections carry the network's answers?"
     result = PathwaysResult
 
     images: int = setting(0, help="held-out images; 0: as many as effort and the network's cost allow")

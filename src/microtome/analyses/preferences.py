@@ -120,8 +120,6 @@ class PreferencesResult(Result):
 class Preferences(Analysis):
     """Which classes does each unit respond to, and more than by chance?"""
 
-    name = "preferences"
-    question = "Which classes does each unit respond to, and more than by chance?"
     result = PreferencesResult
 
     shown: int = setting(8, help="classes shown a unit")

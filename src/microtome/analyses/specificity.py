@@ -149,10 +149,8 @@ class SpecificityResult(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Specificity(Analysis):
-    """Do reconstructions depend on their unit?"""
+    """Do reconstructions depend on which unit is asked for, and on what the network has learnt?"""
 
-    name = "specificity"
-    question = "Do reconstructions depend on which unit is asked for, and on what the network has learnt?"
     result = SpecificityResult
 
     images: int = setting(0, help="images, one unit of each layer on each; 0: by effort (4, 8 or 100)")

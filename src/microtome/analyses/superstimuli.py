@@ -214,8 +214,6 @@ class SuperstimuliResult(Result):
 class Superstimuli(Analysis):
     """Which picture excites a unit more than any image does?"""
 
-    name = "superstimuli"
-    question = "Which picture excites a unit more than any image does?"
     result = SuperstimuliResult
 
     units: int = setting(0, help="units of each layer; 0: as many as effort and each layer's cost allow")

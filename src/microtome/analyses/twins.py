@@ -7,7 +7,7 @@ import numpy as np
 
 from ..analysis import Analysis, Limit, Pass, Result, Steps, each, setting, unread_layers
 from ..cards import Card, Chart, Column, Finding, Table, Text, Units, card_link, layer_link
-from ..figures import new_figure
+from ..figures import through_layers
 from ..formulas.correlation import correlation_matrix, nearest
 from ..network.specimen import Specimen
 from ..statistics import Rows
@@ -91,15 +91,10 @@ class TwinsResult(Result):
 
     def plot(self) -> "Figure":
         """The nearest twin's correlation through the layers, beside what shuffling gives."""
-        figure = new_figure(size=(max(5.0, 0.3 * len(self.twin)), 3.6))
+        nearest_r = {layer: values[:, 0] for layer, values in self.correlation.items()}
+        figure = through_layers(nearest_r, "correlation with the nearest unit")
         axes = figure.axes[0]
-        depth = np.arange(len(self.twin))
-        quantiles = np.array([np.quantile(values[:, 0], (0.1, 0.5, 0.9)) for values in self.correlation.values()])
-        axes.fill_between(depth, quantiles[:, 0], quantiles[:, 2], alpha=0.25, label="middle 80% of units")
-        axes.plot(depth, quantiles[:, 1], marker="o", label="median unit")
-        axes.plot(depth, list(self.null.values()), color="grey", linestyle="--", label="largest after shuffling")
-        axes.set_xticks(depth, list(self.twin), rotation=90, fontsize=7)
-        axes.set_ylabel("correlation with the nearest unit")
+        axes.plot(list(self.null.values()), color="grey", linestyle="--", label="largest after shuffling")
         axes.legend()
         return figure
 
@@ -108,8 +103,6 @@ class TwinsResult(Result):
 class Twins(Analysis):
     """Which units of a layer do the same?"""
 
-    name = "twins"
-    question = "Which units of a layer do the same?"
     result = TwinsResult
 
     positions: int = setting(8, help="positions sampled an image")

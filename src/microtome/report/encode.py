@@ -34,7 +34,7 @@ def encode_column(column: Column, layers: list[str]) -> dict[str, Any]:
 
 def numbers(values: Any) -> Any:
     """Arrays as nested lists, numbers rounded to a few significant digits, what is no number as null."""
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray | np.generic):
         return numbers(values.tolist())
     if isinstance(values, (list, tuple)):
         return [numbers(value) for value in values]

@@ -91,9 +91,9 @@ def test_the_files_beside_it_can_be_imported_and_the_search_path_is_as_before(tm
 @pytest.mark.parametrize(
     ("factory", "given", "allowed", "next_step"),
     [
-        ("fails", "fails of net.py raised ValueError: no luck", "A factory is called without arguments",
-         "Call it yourself to see the error in place"),
-        ("text", "text of net.py gave something of type str", "A factory gives a torch.nn.Module",
+        ("fails", "fails() in net.py raised ValueError: no luck", "A factory is called without arguments",
+         "Call it in Python to see the error in place"),
+        ("text", "text() in net.py gave something of type str", "A factory gives a torch.nn.Module",
          "Return the network itself"),
     ],
 )  # fmt: skip
@@ -108,7 +108,7 @@ def test_a_factory_that_is_not_there_is_answered_with_those_there_are(net: Path)
         mt.open_model(f"file:{net}:fail")
     assert caught.value.given == "In net.py the factory 'fail' does not exist"
     assert caught.value.allowed == "There are: Net, fails, text"
-    assert caught.value.next_step.startswith("Did you mean 'fails'? Write file:PATH.py:FACTORY")
+    assert caught.value.next_step.startswith("Did you mean 'fails'? A factory is a function of the file")
 
 
 @pytest.mark.parametrize("source", ["file:net.py", "file:net:build", "file:net.py:", "file:.py:build", "file:"])
@@ -134,11 +134,11 @@ def test_a_file_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
     before = list(sys.path)
     with pytest.raises(BadModel) as caught:
         mt.open_model(f"file:{tmp_path / 'broken.py'}:build")
-    assert caught.value.given == "broken.py cannot be run (ZeroDivisionError: division by zero)"
-    assert caught.value.allowed == "A network's file is a Python file that can be imported"
+    assert caught.value.given == "broken.py cannot be imported (ZeroDivisionError: division by zero)"
+    assert caught.value.allowed == "A network of a file is file:PATH.py:FACTORY"
     assert caught.value.next_step == "Run it with Python to see the error in place"
     assert list(sys.path) == before
-    assert "microtome_network_broken" not in sys.modules
+    assert "microtome_file_broken" not in sys.modules
 
 
 SIZES = ("A size is one side in pixels, or rows and columns", "Write for instance 224 or (224, 224)")
