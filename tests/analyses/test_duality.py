@@ -127,7 +127,7 @@ def test_a_network_that_cannot_be_copied_has_no_control_and_says_so(specimen, mo
     def refuse(*_: object) -> None:
         raise NotApplicable("It cannot be copied", "A copy is needed", "None")
 
-    monkeypatch.setattr("microtome.analyses.duality.randomised", refuse)
+    monkeypatch.setattr("microtome.network.specimen.randomised", refuse)
     found = look(specimen, grid=3)
     assert np.isnan(found.shuffled["conv1"]).all() and "cannot be copied" in found.findings()[0].control
 

@@ -117,7 +117,7 @@ def test_a_network_that_cannot_be_copied_has_no_scores_of_shuffled_weights(speci
     def refuse(*_: object) -> None:
         raise NotApplicable("It cannot be copied", "A copy is needed", "None")
 
-    monkeypatch.setattr("microtome.network.trials.omitting.randomised", refuse)
+    monkeypatch.setattr("microtome.network.specimen.randomised", refuse)
     found = look(specimen, images=12)
     assert all(np.isnan(value) for value in found.shuffled.values()) and found.cards() and found.findings()
 

@@ -126,7 +126,7 @@ def test_a_network_that_cannot_be_copied_has_no_control_and_everything_else(spec
     def refuse(*_: object) -> None:
         raise NotApplicable("It cannot be copied", "A copy is needed", "None")
 
-    monkeypatch.setattr("microtome.analyses.specificity.randomised", refuse)
+    monkeypatch.setattr("microtome.network.specimen.randomised", refuse)
     found = look(specimen, images=2)
     assert all(np.isnan(values).all() for part in found.specific_shuffled.values() for values in part.values())
     assert any(np.isfinite(values).any() for values in found.specific["deconvnet"].values())

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import microtome as mt
-from microtome.analysis import Analysis, Pass, Steps, at, each
+from microtome.analysis import Analysis, Jobs, Pass, Steps, at, each
 from microtome.errors import UnknownName
 from microtome.images.sources import open_images
+from microtome.network import specimen as specimen_module
 from microtome.network.open import Model
 from microtome.runs.runner import Look
 from microtome.statistics import Histogram, Moments, Rows
@@ -117,6 +118,41 @@ def test_a_typo_in_a_site_costs_no_forward_pass_of_any_analysis(digits, counting
     with pytest.raises(UnknownName, match="Did you mean '(conv2|fc4|fc5|conv1)'"):
         Look(digits).run([asking("fine"), Typo()])
     assert counting.images == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside(Sketch):
+    """Asks for the copy with shuffled weights: what its first layer holds, in order and as it stands."""
+
+    name = "beside"
+
+    def steps(self, specimen: mt.Specimen) -> Steps:
+        weight = specimen.shuffled().module.conv1.weight.flatten()
+        (found,) = yield Jobs(key="weights", items=(0,), function=lambda some: [weight.numpy().copy() for _ in some])
+        return SketchResult(found={"weight": found})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BesideToo(Beside):
+    """The same once more."""
+
+    name = "beside_too"
+
+
+def test_all_analyses_of_a_look_share_one_copy_with_shuffled_weights_and_the_next_look_makes_its_own(
+    digits, monkeypatch
+) -> None:
+    made, make = [], specimen_module.randomised
+    monkeypatch.setattr(specimen_module, "randomised", lambda *words: made.append(words) or make(*words))
+    own = mt.Specimen(model=opened(seeded(Plain)), images=digits.images)
+    first = Look(own).run([Beside(), BesideToo()]).results
+    assert len(made) == 1
+    assert np.array_equal(first["beside"].found["weight"], first["beside_too"].found["weight"])
+    with torch.no_grad():
+        own.model.module.conv1.weight.mul_(2)
+    second = Look(own).run([Beside()]).results
+    assert len(made) == 2
+    assert np.array_equal(second["beside"].found["weight"], 2 * first["beside"].found["weight"])
 
 
 def test_other_models_of_a_specimen_are_measured_in_eval_mode_and_come_back_as_they_were() -> None:

@@ -174,7 +174,7 @@ class Dissection(Analysis):
         places = images.readable(order, self.sample or affordable_images(specimen, BUDGET[specimen.effort]))
         items = tuple((group, copied) for group in in_groups(layers) for copied in (False, True))
         found = yield Jobs(key=f"sums over {len(places)} images", items=items, batch=TOGETHER,
-                           function=lambda some: summed(specimen, places, some))  # fmt: skip
+                           function=lambda some: summed(specimen, places, layers, some))  # fmt: skip
         mine, shuffled = ({k: table for (_, copied), answer in zip(items, found, strict=True) if copied == which
                            for k, table in answer.items()} for which in (False, True))  # fmt: skip
         wanted = by_strongest(mine)

@@ -13,7 +13,6 @@ from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.anova import by_chance, location_index, participation, two_way
 from ..network.model import Model
-from ..network.randomised import randomised
 from ..network.specimen import Effort, Specimen
 from ..network.trials.bars import bar_answers, map_sums
 
@@ -211,7 +210,7 @@ def _asked(
 ) -> dict[str, dict[str, Any]]:
     """Shares of every unit of each layer; empty of a copy with shuffled weights that cannot be made."""
     try:
-        model: Model = randomised(specimen.model, specimen.seed) if shuffled else specimen.model
+        model: Model = specimen.shuffled() if shuffled else specimen.model
     except NotApplicable:
         return {}
     found = {}

@@ -232,8 +232,8 @@ class Faithfulness(Analysis):
         images = specimen.need_images(self.name)
         chosen = layers_in_depth(specimen)
         answers = yield Pass(strong=each(chosen, Extremes(k=STRONG)))
-        pointer = Pointer(model=specimen.model, methods=METHODS, share=self.share, sigma=self.sigma,
-                          draws=self.draws or DRAWS[specimen.effort], seed=specimen.seed)  # fmt: skip
+        pointer = Pointer(model=specimen.model, methods=METHODS, share=self.share, sigma=self.sigma, seed=specimen.seed,
+                          draws=self.draws or DRAWS[specimen.effort], control=specimen.shuffled)  # fmt: skip
         count = self.units or UNITS[specimen.effort]
         items: list[Item] = []
         silent = {}

@@ -16,7 +16,6 @@ from ..network.backward.reconstructing import worth
 from ..network.backward.rectifiers import without_rule
 from ..network.backward.rules import Method
 from ..network.model import Model
-from ..network.randomised import randomised
 from ..network.sampling import channels_first, drawn_channels, spread_over_depth
 from ..network.specimen import Effort, Specimen
 
@@ -200,7 +199,7 @@ def _jobs(
     def network() -> Model | None:
         """The network, or its control if it can be copied; made when it is needed."""
         try:
-            return randomised(specimen.model, specimen.seed) if shuffled else specimen.model
+            return specimen.shuffled() if shuffled else specimen.model
         except NotApplicable:
             return None
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import NotApplicable, UnknownName
 from ..images.collection import Images
 from .model import Model
+from .randomised import randomised
 from .recording.receptive_field import Field
 from .recording.sites import Site, Sites
 
@@ -22,7 +23,8 @@ class Specimen:
     """One model (others by name), optionally images, and how much work may be spent.
 
     `units` are globs of units that analyses which choose a few should work on besides.
-    `results` holds the finished results of the analyses that the one being run has named in `requires`.
+    `results` holds the finished results of the analyses that the one being run has named in `requires`, `copies` the
+    copies with shuffled weights that one look has made so far; without it each is made anew.
     """
 
     model: Model
@@ -32,6 +34,7 @@ class Specimen:
     seed: int = 0
     units: tuple[str, ...] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
+    copies: dict[tuple[int, int], Model] | None = field(default=None, repr=False, compare=False)
 
     @property
     def sites(self) -> Sites:
@@ -42,6 +45,17 @@ class Specimen:
     def layers(self) -> list[Site]:
         """Convolutions and linear layers: the sites that hold units."""
         return self.model.sites.layers
+
+    def shuffled(self) -> Model:
+        """A copy of the network with its weights shuffled from `seed` on; in a look all analyses are given the same.
+
+        Raises: NotApplicable if it cannot be copied.
+        """
+        known = {} if self.copies is None else self.copies
+        key = (id(self.model), self.seed)
+        if key not in known:
+            known[key] = randomised(self.model, self.seed)
+        return known[key]
 
     @property
     def classes(self) -> int:

@@ -79,6 +79,7 @@ class Look:
         skipped: dict[str, str] = {}
         active: list[Replay] = []
         stage, missing = 0, list[str]()
+        self._given = replace(self.specimen, copies={})  # which no later look finds: weights may have changed
         with ExitStack() as stack:
             for model in (self.specimen.model, *self.specimen.others.values()):
                 stack.enter_context(untouched(model.module, self.device))
@@ -109,7 +110,7 @@ class Look:
             return
         needed = {name: finished[name] for name in item.analysis.requires}
         with self._timed(item.analysis.name):
-            item.begin(replace(self.specimen, results=needed))
+            item.begin(replace(self._given, results=needed))
 
     def _serve(self, active: list[Replay], share: Share | None) -> list[str]:
         """Serve one stage; what is missing before the next can begin."""

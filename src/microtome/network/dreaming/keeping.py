@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from ...errors import NotApplicable
 from ..model import Model
-from ..randomised import randomised
 from ..specimen import Specimen
 from .loop import Superstimuli, superstimuli
 from .objective import Objective, usual_place
@@ -80,7 +79,7 @@ class Grower:
     @cached_property
     def _copy(self) -> Model | None:
         try:
-            return randomised(self._specimen.model, self._specimen.seed)
+            return self._specimen.shuffled()
         except NotApplicable:
             return None
 

@@ -11,7 +11,6 @@ from torch.nn.functional import adaptive_max_pool2d
 from ...errors import NotApplicable
 from ...figures import to_levels
 from ..model import Model
-from ..randomised import randomised
 from ..specimen import Specimen
 from .contributions import Contributions, contributions
 from .dissecting import words_of
@@ -41,24 +40,27 @@ def in_groups(layers: Mapping[str, LinearLayer]) -> list[tuple[str, ...]]:
 
 
 def summed(
-    specimen: Specimen, places: np.ndarray, items: Sequence[tuple[Sequence[str], bool]]
+    specimen: Specimen,
+    places: np.ndarray,
+    layers: Mapping[str, LinearLayer],
+    items: Sequence[tuple[Sequence[str], bool]],
 ) -> list[dict[str, dict[str, np.ndarray]]]:
     """What is kept of the tables of groups of layers; with True those of a copy with shuffled weights, of which only
     how many channels carry a unit is kept, or nothing if there can be no copy.
     """
-    images, opened = specimen.need_images("dissection"), {}
-    for copied in {copied for _, copied in items}:
+    images, opened = specimen.need_images("dissection"), {False: (specimen.model, layers)}
+    if any(copied for _, copied in items):
         with suppress(NotApplicable):
-            model = randomised(specimen.model, specimen.seed) if copied else specimen.model
-            opened[copied] = model, linear_layers(model, fold=True)
+            model = specimen.shuffled()
+            opened[True] = model, linear_layers(model, fold=True)
     found: list[dict[str, dict[str, np.ndarray]]] = []
     for group, copied in items:
         if copied not in opened:
             found.append({})
             continue
-        model, layers = opened[copied]
-        tables = contributions(model, images, places.tolist(), {name: layers[name] for name in group})
-        found.append({name: {"carrying": table.carrying} if copied else _kept(layers[name], table)
+        model, own = opened[copied]
+        tables = contributions(model, images, places.tolist(), {name: own[name] for name in group})
+        found.append({name: {"carrying": table.carrying} if copied else _kept(own[name], table)
                       for name, table in tables.items()})  # fmt: skip
     return found
 

@@ -44,7 +44,7 @@ def untouched(module: nn.Module, device: torch.device | None = None) -> Iterator
         try:
             if device.type != home.type:
                 module.to(device)
-            for part in module.modules():
+            for part in before.parts:
                 part.training = False
             yield module
         finally:

@@ -12,7 +12,6 @@ from ...errors import NotApplicable
 from ...formulas.omission import Kind
 from ..model import Model
 from ..parts.linear_layers import LinearLayer, linear_layers
-from ..randomised import randomised
 from ..specimen import Specimen
 from .copying import Copies, copies
 from .replacing import Replacing, answers
@@ -34,7 +33,7 @@ class Omitting:
         Without what shuffled weights cannot be asked for: empty if the network cannot be copied.
         """
         try:
-            model = randomised(self.specimen.model, self.specimen.seed) if shuffled else self.specimen.model
+            model = self.specimen.shuffled() if shuffled else self.specimen.model
         except NotApplicable:
             return {}
         found = copies(model, self._layers, self._pixels(self.fitted[:most]), self._images[:most], self.specimen.seed)

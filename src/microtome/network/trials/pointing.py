@@ -1,6 +1,6 @@
 """Blur the pixels that a reconstruction calls strongest, and see how far what it reconstructs falls."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,7 +68,10 @@ class Pointing:
 
 @dataclass(frozen=True, kw_only=True)
 class Pointer:
-    """Tests maps of one model; `draws` random areas stand beside each area. Units: sigma in longer sides."""
+    """Tests maps of one model; `draws` random areas stand beside each area. Units: sigma in longer sides.
+
+    `control` gives the copy with shuffled weights; without it one is made.
+    """
 
     model: Model
     methods: tuple[Method, ...]
@@ -76,12 +79,13 @@ class Pointer:
     draws: int
     sigma: float
     seed: int
+    control: Callable[[], Model] | None = None
 
     @cached_property
     def shuffled(self) -> Model | str:
         """A copy with the numbers of every parameter in random order, or why it cannot be copied."""
         try:
-            return randomised(self.model, self.seed)
+            return self.control() if self.control else randomised(self.model, self.seed)
         except NotApplicable as error:
             return str(error)
 
