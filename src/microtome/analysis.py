@@ -79,12 +79,20 @@ class Jobs:
     """A request for independent pieces of work; the answer is a list, one entry an item.
 
     `function` takes a few items (at most `batch`) and returns as many answers, made of arrays, numbers and texts.
+    `key` tells this work from other work of the analysis, so that answers are found again; `words` are what people
+    read while it is done, the key where there are none.
     """
 
     key: str
     function: Callable[[Sequence[Any]], Sequence[Any]]
     items: tuple[Any, ...]
     batch: int = 1
+    words: str = ""
+
+    @property
+    def title(self) -> str:
+        """What is being done, for people."""
+        return self.words or self.key
 
 
 Request = Pass | Jobs

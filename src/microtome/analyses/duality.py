@@ -178,7 +178,7 @@ class Duality(Analysis):
         images = specimen.images
         chosen = images.readable(np.argsort(images.hashes, kind="stable"), most) if images else np.zeros(0, np.int64)
         (location,) = yield Jobs(
-            key="location", items=(tuple(map(int, chosen)),),
+            key="location", items=(tuple(map(int, chosen)),), words=f"place alone, on {len(chosen)} images",
             function=lambda some: [_location(specimen, where, places) for places in some],
         )  # fmt: skip
         unknown = np.full(len(NAMES), np.nan)

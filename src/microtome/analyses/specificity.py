@@ -218,7 +218,8 @@ def _jobs(
         return answers
 
     words = "shuffled weights" if shuffled else "trained"
-    return Jobs(key=f"worth of {', '.join(methods)}, {words}", items=tuple(map(int, chosen)), function=work)
+    return Jobs(key=f"worth of {', '.join(methods)}, {words}", items=tuple(map(int, chosen)), function=work,
+                words="reconstructions of units compared" + ", with shuffled weights" * shuffled)  # fmt: skip
 
 
 def mean_of(values: np.ndarray) -> tuple[float, float, float]:

@@ -235,13 +235,17 @@ class Superstimuli(Analysis):
         controls = some_of(units, CONTROLS[specimen.effort], CONTROLLED)
         largest = {k: top.values[:, 0].astype(np.float64) for k, top in answers["top"].items()}
         grower = Grower(specimen, where, recipe, largest)
-        made = yield Jobs(key=f"{recipe}", items=items, function=grower.grow)
+        made = yield Jobs(
+            key=f"{recipe}", items=items, function=grower.grow, words=f"pictures grown in {recipe.steps} steps"
+        )
         beside = yield Jobs(key=f"{recipe}, shuffled weights", items=tuple((k, v) for k, v in controls.items()),
-                            function=lambda some: grower.grow(some, shuffled=True))  # fmt: skip
+                            function=lambda some: grower.grow(some, shuffled=True),
+                            words="pictures grown with shuffled weights")  # fmt: skip
         wanted = units if specimen.effort == "full" else specimen.named_units
         more = tuple((k, tuple(map(int, v))) for k, v in wanted.items() if self._kinds and len(v) and k in where)
         besides = yield Jobs(key=f"{recipe}, {self._ways()}", items=more,
-                            function=lambda some: grower.further(some, self._ways()))  # fmt: skip
+                            function=lambda some: grower.further(some, self._ways()),
+                            words="further pictures grown")  # fmt: skip
         gathered = {k: joined([found for (layer, _), found in zip(items, made, strict=True) if layer == k])
                     for k in units}  # fmt: skip
         by_name = {name: {k: found[name][:, 0] for k, found in gathered.items()} for name in NAMES}
