@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from .cards import Card, Column, Finding
+from .cards import Card, Column, Finding, Topic
 from .errors import NotApplicable
 from .network.recording.edits import Edit
 from .network.recording.measure import Loss
@@ -169,13 +169,15 @@ def unread_layers(specimen: Specimen) -> list[Limit]:
 class Analysis(ABC):
     """One question about a network.
 
-    `name` is what users type, `question` the sentence that a curious reader would ask, `result` the class it returns.
+    `name` is what users type, `question` the sentence that a curious reader would ask, `result` the class it returns,
+    `topic` the heading of the first page under which the question stands.
     """
 
     name: ClassVar[str]
     question: ClassVar[str]
     result: ClassVar[type[Result]]
     requires: ClassVar[tuple[str, ...]] = ()
+    topic: ClassVar[Topic] = "further"
 
     @abstractmethod
     def steps(self, specimen: Specimen) -> Steps:

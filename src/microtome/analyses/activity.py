@@ -141,6 +141,7 @@ class Activity(Analysis):
 
     name = "activity"
     question = "What makes each unit fire, and how often?"
+    topic = "well"
     result = ActivityResult
 
     k: int = setting(9, help="images shown a unit: so many strongest, so many at lower quantiles")

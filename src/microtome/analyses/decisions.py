@@ -182,6 +182,7 @@ class Decisions(Analysis):
 
     name = "decisions"
     question = "How often is it right, in which classes, and does it know when it is not?"
+    topic = "well"
     result = DecisionsResult
 
     bins: int = setting(BINS, help="bins of confidence for the calibration error")

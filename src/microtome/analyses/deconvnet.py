@@ -118,6 +118,7 @@ class Deconvnet(Analysis):
 
     name = "deconvnet"
     question = "What in an image made this unit fire?"
+    topic = "units"
     result = DeconvnetResult
     requires = ("specificity", "faithfulness")
 

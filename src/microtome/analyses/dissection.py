@@ -126,7 +126,8 @@ class DissectionResult(Result):
             how_to_read="The channels that add most to it, over the images; click a row to go on to its unit. x: what "
             "the channel gives on the image on which the unit is strongest; a: what its filter makes of it, which is "
             "added; the last row is the sum of all, before the rectifier. Orange above 0, blue below, each column in "
-            "one scale. Share: of the unit's variance; when on: of what is added where the unit fires.",
+            "one scale. In words: a channel passed on, turned around as neg(...), searched for a pattern, or none of "
+            "these (unclear). Share: of the unit's variance; when on: of what is added where the unit fires.",
             content=Rows(
                 layers=self.layers, layer=np.hstack([self.source[layer], more]), words=tuple(last),
                 unit=np.hstack([self.unit[layer], more]), headings=("share", "when on"), pictures=("x", "a"),
@@ -165,6 +166,7 @@ class Dissection(Analysis):
 
     name = "dissection"
     question = "Which channels drive each unit, and by how much?"
+    topic = "decisions"
     result = DissectionResult
 
     sample: int = setting(0, help="images to measure on; 0: as many as effort and the network's cost allow")

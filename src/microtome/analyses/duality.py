@@ -164,6 +164,7 @@ class Duality(Analysis):
 
     name = "duality"
     question = "Does a unit answer to a pattern, or to a place?"
+    topic = "units"
     result = DualityResult
 
     grid: int = setting(0, help="places of a bar along either side of the picture; 0: as many as effort and cost allow")

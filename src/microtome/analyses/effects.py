@@ -167,6 +167,7 @@ class Effects(Analysis):
 
     name = "effects"
     question = "What happens to the answers when a unit is silenced?"
+    topic = "decisions"
     result = EffectsResult
 
     images: int = setting(0, help="held-out images; 0: 16 to 256 as the effort allows, at most half of all")

@@ -219,6 +219,7 @@ class Faithfulness(Analysis):
 
     name = "faithfulness"
     question = "Do reconstructions point at the pixels that matter?"
+    topic = "trust"
     result = FaithfulnessResult
 
     units: int = setting(0, help="units tested in each of six layers; 0: as the effort allows (4, 16 or 128)")

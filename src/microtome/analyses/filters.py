@@ -114,6 +114,7 @@ class Filters(Analysis):
 
     name = "filters"
     question = "What do the weights of each unit look like, and which are copies of each other?"
+    topic = "well"
     result = FiltersResult
 
     def check(self, specimen: Specimen) -> None:

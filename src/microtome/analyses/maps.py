@@ -161,6 +161,7 @@ class Maps(Analysis):
 
     name = "maps"
     question = "What does each channel make of one picture?"
+    topic = "units"
     result = MapsResult
 
     samples: int = setting(0, help="images of the set shown; 0: as many as the effort allows (1, 2 or 4)")

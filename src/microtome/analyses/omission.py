@@ -177,6 +177,7 @@ class Omission(Analysis):
 
     name = "omission"
     question = "Which layer could be left out?"
+    topic = "decisions"
     result = OmissionResult
 
     images: int = setting(0, help="images tested, as many are fitted on; 0: as many as effort and cost allow")

@@ -157,6 +157,7 @@ class Pathways(Analysis):
 
     name = "pathways"
     question = "How few connections carry the network's answers?"
+    topic = "decisions"
     result = PathwaysResult
 
     images: int = setting(0, help="held-out images; 0: as many as effort and the network's cost allow")

@@ -122,6 +122,7 @@ class Preferences(Analysis):
 
     name = "preferences"
     question = "Which classes does each unit respond to, and more than by chance?"
+    topic = "units"
     result = PreferencesResult
 
     shown: int = setting(8, help="classes shown a unit")

@@ -62,8 +62,8 @@ class SpecificityResult(Result):
         place = self.order.index(layer)
         nearest = min(self.layers, key=lambda other: abs(self.order.index(other) - place))
         of = f" (of {nearest})" if nearest != layer else ""
-        return (f"Specificity {interval(self.specific[method][nearest])}{of}.",
-                f"With shuffled weights: {interval(self.specific_shuffled[method][nearest])}.")  # fmt: skip
+        beside = interval(self.specific_shuffled[method][nearest]).replace("–", "not known")
+        return f"Specificity {interval(self.specific[method][nearest])}{of}.", f"With shuffled weights: {beside}."
 
     def rectified_or_masked(self) -> tuple[float, float, float]:
         """Deconvnet's specificity minus the gradient's, mean over layers and images, and its interval over images."""
@@ -153,6 +153,7 @@ class Specificity(Analysis):
 
     name = "specificity"
     question = "Do reconstructions depend on which unit is asked for, and on what the network has learnt?"
+    topic = "trust"
     result = SpecificityResult
 
     images: int = setting(0, help="images, one unit of each layer on each; 0: by effort (4, 8 or 100)")

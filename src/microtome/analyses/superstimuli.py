@@ -33,7 +33,7 @@ NEGATIVE, DIVERSE = "against", "another"  # kinds of further pictures
 MORE = (" Then pictures of the same unit that were grown together to be unlike each other, and last the one that it is "
         "most against, with the activation (before a rectifier) that it reaches.")  # fmt: skip
 DIVERSITY = 2.0  # weight of the likeness of several pictures of a unit
-LEFT_OUT = ("Not grown: the pictures of this layer cost more than the effort allows. Name units with --units, or look "
+LEFT_OUT = ("Not grown: such pictures cost more here than the effort allows. Name units with --units, or look "
             "again with --effort full.")  # fmt: skip
 
 ByLayer = dict[str, np.ndarray]
@@ -135,6 +135,8 @@ class SuperstimuliResult(Result):
              _number(self._over_data(self.other, k), np.median), int(self.plain[k].sum()), int(self.dead[k].sum()))
             for k, v in self.units.items() if len(v)
         )  # fmt: skip
+        if not rows:
+            return [Card(title=TITLE, how_to_read="Pictures grown to excite units.", content=Text(lines=(LEFT_OUT,)))]
         table = Card(
             title=TITLE, control=f"A ratio of 1 is the largest activation on {self.images:,} images. Plain: "
             f"{self._control()}.",
@@ -216,6 +218,7 @@ class Superstimuli(Analysis):
 
     name = "superstimuli"
     question = "Which picture excites a unit more than any image does?"
+    topic = "units"
     result = SuperstimuliResult
 
     units: int = setting(0, help="units of each layer; 0: as many as effort and each layer's cost allow")

@@ -110,6 +110,7 @@ class Twins(Analysis):
 
     name = "twins"
     question = "Which units of a layer do the same?"
+    topic = "well"
     result = TwinsResult
 
     positions: int = setting(8, help="positions sampled an image")

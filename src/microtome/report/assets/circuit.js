@@ -32,7 +32,7 @@ microtome.circuit = (network, card) => {
     const name = `${card.layers[layer]}:${unit}`;
     const link = microtome.element('a', { href: microtome.unitLink(card.layers[layer], unit), class: 'node', title: name, 'aria-label': name,
       style: `left:${left}px;top:${top}px;width:${side}px;height:${side}px` }, microtome.element('span', { class: 'number' }, String(unit)));
-    microtome.layer(card.layers[layer]).then((one) => link.prepend(microtome.telling(network, one, unit, side)));
+    microtome.whenSeen(link, () => microtome.layer(card.layers[layer]).then((one) => link.prepend(microtome.telling(network, one, unit, side))));
     return link;
   }));
   const heads = order.map((layer) => microtome.element('a', { href: microtome.layerLink(card.layers[layer]), class: 'head',

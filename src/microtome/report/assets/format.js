@@ -25,8 +25,10 @@ microtome.number = (value, kind = 'number') => {
 microtome.CIVIDIS = [[0, 34, 78], [26, 56, 111], [67, 78, 108], [97, 101, 111], [125, 124, 120], [155, 148, 118],
   [188, 174, 108], [222, 203, 87], [254, 232, 56]];
 
-microtome.colour = (share) => {
-  const map = microtome.CIVIDIS;
+// Blue below 0, orange above; the same lightness means the same distance from 0.
+microtome.SIGNED = [[33, 102, 172], [146, 197, 222], [247, 247, 247], [244, 180, 110], [179, 88, 6]];
+
+microtome.colour = (share, map = microtome.CIVIDIS) => {
   const at = Math.max(0, Math.min(1, share)) * (map.length - 1);
   const low = Math.min(Math.floor(at), map.length - 2);
   const mixed = map[low].map((start, channel) => Math.round(start + (map[low + 1][channel] - start) * (at - low)));
@@ -41,6 +43,9 @@ microtome.range = (values) => {
   const [low, high] = [at(0.01), at(0.99)];
   return high > low ? [low, high] : [known[0], known[known.length - 1] > known[0] ? known[known.length - 1] : known[0] + 1];
 };
+
+// Text that may be broken behind the marks in names of layers and files.
+microtome.breakable = (text) => text.split(/(?<=[/_])(?=\S)|(?<=[.:])(?=[^\s\d])/).flatMap((part, place) => (place ? [document.createElement('wbr'), part] : [part]));
 
 microtome.slug = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '-');
 microtome.layerLink = (name, query = '') => `#/layer/${name}${query ? `?${query}` : ''}`;
