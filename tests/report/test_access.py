@@ -40,8 +40,8 @@ FAINT = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const holder = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || holder.closest('script, noscript, title, option, .on-light, .on-dark')) continue;
-    if (!holder.checkVisibility()) continue;
+    if (!walker.currentNode.textContent.trim() || !holder.checkVisibility()) continue;
+    if (holder.closest('script, noscript, title, option, .on-light, .on-dark')) continue;
     const style = getComputedStyle(holder);
     const [a, b] = [light(parse(holder.closest('svg') ? style.fill : style.color)), light(behind(holder))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -74,12 +74,13 @@ def test_headings_leave_out_no_level_and_names_are_given_once(page) -> None:
 
 
 def test_every_control_has_a_name_and_every_stop_of_the_tab_key_shows_that_it_is_there(page) -> None:
-    wrong = page.evaluate("""() => [...document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]')]
+    wrong = page.evaluate("""() => [...document.querySelectorAll(
+        'a[href], button, select, input, summary, [tabindex="0"]')]
       .filter((one) => one.checkVisibility() && one.tabIndex >= 0).filter((one) => {
         one.focus({ preventScroll: true });
         const named = one.getAttribute('aria-label') || one.closest('label') || one.textContent.trim();
-        const style = getComputedStyle(one);
-        return !named || document.activeElement !== one || (one.matches(':focus-visible') && style.outlineStyle === 'none');
+        const unseen = one.matches(':focus-visible') && getComputedStyle(one).outlineStyle === 'none';
+        return !named || document.activeElement !== one || unseen;
       }).map((one) => one.outerHTML.slice(0, 120))""")
     assert wrong == []
 
@@ -114,3 +115,13 @@ def test_the_lens_comes_with_the_focus_and_goes_with_escape(visitor, run) -> Non
 def test_the_columns_of_the_map_are_links_of_a_list(visitor) -> None:
     page = visitor.visit("#/")
     assert page.get_by_role("listitem").filter(has=page.get_by_role("link", name="conv2, 64 units")).count() == 1
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_table_is_a_stop_of_the_tab_key_only_where_it_scrolls(page, width) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_timeout(200)
+    wrong = page.locator(".scroll").evaluate_all(
+        "all => all.filter((one) => (one.scrollWidth > one.clientWidth) !== (one.tabIndex === 0)).length"
+    )
+    assert wrong == 0

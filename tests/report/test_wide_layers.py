@@ -17,9 +17,15 @@ UNITS = 512
 COUNT = """
 window.asked = { listeners: 0, elements: 0 };
 const listen = EventTarget.prototype.addEventListener;
-EventTarget.prototype.addEventListener = function (...given) { window.asked.listeners += 1; return listen.apply(this, given); };
+EventTarget.prototype.addEventListener = function (...given) {
+  window.asked.listeners += 1;
+  return listen.apply(this, given);
+};
 const make = Document.prototype.createElement;
-Document.prototype.createElement = function (...given) { window.asked.elements += 1; return make.apply(this, given); };
+Document.prototype.createElement = function (...given) {
+  window.asked.elements += 1;
+  return make.apply(this, given);
+};
 """
 
 
@@ -31,7 +37,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Run:
         torch.nn.Conv2d(1, UNITS, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
         torch.nn.Linear(UNITS, 10),
     )  # fmt: skip
-    model = mt.open_model(network.eval(), preprocessing=mt.open_model("zoo:simpleconvnet").preprocessing)
+    model = mt.open_model(network.eval(), size=28, mean=(0.13,), std=(0.31,))
     images = mt.open_images("digits", like=model).limit(40)
     run = mt.look(model, images, analyses=["activity", "twins", "filters"], out=tmp_path_factory.mktemp("wide") / "run")
     run.report()

@@ -82,6 +82,19 @@ microtome.KINDS = {
   },
 };
 
+// What may be wider than its card; only then it is a stop of the tab key, for the arrow keys to scroll it.
+microtome.scroller = (label, content) => {
+  const holder = microtome.element('div', { class: 'scroll', role: 'group', 'aria-label': label }, content);
+  microtome.sized.observe(holder);
+  return holder;
+};
+
+microtome.sized = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.setAttribute('tabindex', 0); else target.removeAttribute('tabindex');
+  }
+});
+
 microtome.table = (card) => {
   if (!card.rows.length) return microtome.element('p', {}, 'None.');
   const numeric = card.header.map((_, column) => card.rows.every((row) => typeof row[column] === 'number' || /^[\d.,%–\s[\]+-]*( to [\d.,%]*)?$/.test(row[column])));
@@ -92,7 +105,7 @@ microtome.table = (card) => {
   const shown = 8;
   const table = microtome.element('table', {}, microtome.element('thead', {}, microtome.element('tr', {}, ...card.header.map((name, column) =>
     microtome.element('th', { scope: 'col', class: numeric[column] ? 'figure' : null }, name)))), microtome.element('tbody', {}, ...rows));
-  const holder = microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': card.title }, table);
+  const holder = microtome.scroller(card.title, table);
   if (rows.length <= shown + 2) return holder;
   rows.slice(shown).forEach((row) => { row.hidden = true; });
   const more = microtome.element('button', { type: 'button', onclick: () => { rows.forEach((row) => { row.hidden = false; }); more.remove(); } },

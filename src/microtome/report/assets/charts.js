@@ -112,7 +112,7 @@ microtome.heat = (card) => {
       const title = microtome.svg('title', {}, `${name} → ${other}: ${microtome.number(value)}`);
       drawing.append(microtome.svg('rect', { x: left + cell * column, y: top + cell * row, width: cell - 1, height: cell - 1, fill: value === null ? 'none' : colour(value) }, title));
       if (cell >= 26 && value >= 0.005) {
-        drawing.append(microtome.svg('text', { x: left + cell * (column + 0.5), y: top + cell * (row + 0.5) + 3, 'text-anchor': 'middle', class: value / largest > 0.55 ? 'on-light' : 'on-dark' }, value >= 0.995 ? '1' : value.toFixed(2).slice(1)));
+        drawing.append(microtome.svg('text', { x: left + cell * (column + 0.5), y: top + cell * (row + 0.5) + 3, 'text-anchor': 'middle', class: microtome.light(colour(value)) > 0.179 ? 'on-light' : 'on-dark' }, value >= 0.995 ? '1' : value.toFixed(2).slice(1)));
       }
     });
   });

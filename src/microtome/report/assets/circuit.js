@@ -37,7 +37,7 @@ microtome.circuit = (network, card) => {
   }));
   const heads = order.map((layer) => microtome.element('a', { href: microtome.layerLink(card.layers[layer]), class: 'head',
     style: `left:${order.indexOf(layer) * column}px;width:${column - 8}px` }, card.layers[layer]));
-  return microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': card.title },
+  return microtome.scroller(card.title,
     microtome.element('div', { class: 'circuit', style: `width:${width}px;height:${height}px` },
       microtome.svg('svg', { width, height, 'aria-hidden': 'true' }, ...lines), ...heads, ...nodes));
 };

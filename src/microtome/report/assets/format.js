@@ -35,6 +35,11 @@ microtome.colour = (share, map = microtome.CIVIDIS) => {
   return `rgb(${mixed.join(',')})`;
 };
 
+// Relative luminance; where it is 0.179, black and white text stand out equally (WCAG 2.2).
+microtome.light = (colour) => colour.match(/\d+/g).map((value) => value / 255)
+  .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, value, channel) => sum + value * [0.2126, 0.7152, 0.0722][channel], 0);
+
 // Range of a list of numbers, without its most extreme hundredth on either side.
 microtome.range = (values) => {
   const known = values.filter((value) => typeof value === 'number' && Number.isFinite(value)).sort((a, b) => a - b);

@@ -13,7 +13,7 @@ microtome.rowsOf = (network, card, unit) => {
   return microtome.element('div', {},
     image >= 0 && network.images?.where[image] ? microtome.element('figure', { class: 'of' }, microtome.crop(network, image, size, '', microtome.SIDES.crops),
       microtome.element('figcaption', {}, ...microtome.breakable(`on ${network.images.ids[image]}`))) : null,
-    microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': card.title }, table));
+    microtome.scroller(card.title, table));
 };
 
 microtome.rowOf = (network, card, unit, place, text) => {

@@ -40,5 +40,5 @@ microtome.unitNumbers = (layer, unit) => {
     microtome.element('td', { class: 'how' }, column.how)));
   return microtome.element('article', { class: 'card' }, microtome.element('h3', {}, 'All its numbers'),
     microtome.element('p', { class: 'how' }, 'One row a measured quantity.'),
-    microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'All its numbers' }, microtome.element('table', {}, microtome.element('tbody', {}, ...rows))));
+    microtome.scroller('All its numbers', microtome.element('table', {}, microtome.element('tbody', {}, ...rows))));
 };
