@@ -98,9 +98,11 @@ def test_the_grid_is_one_stop_of_the_tab_key_with_ends(visitor) -> None:
     assert page.evaluate("document.activeElement.querySelector('b').textContent") == "0"
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.querySelector('b').textContent") == "63"
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.querySelector('b').textContent") == "63"
+    assert page.url.endswith("#/layer/conv2")
 
 
 def test_the_lens_comes_with_the_focus_and_goes_with_escape(visitor, run) -> None:

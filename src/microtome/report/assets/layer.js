@@ -119,7 +119,7 @@ microtome.moveInGrid = (event) => {
   const wide = top < 0 ? cells.length : top;
   const to = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - wide, ArrowDown: at + wide, Home: 0, End: cells.length - 1 }[event.key];
   const next = cells[to];
-  if (!next) return false;
+  if (!next) return to !== undefined; // at an end of the grid an arrow key does not lead to another layer
   cell.tabIndex = -1;
   next.tabIndex = 0;
   next.focus();

@@ -11,7 +11,7 @@ microtome.firstPage = async (query, wanted) => {
     page.querySelector('#topics').replaceChildren(...network.topics.map((topic, place) => microtome.topic(network, topic, place < microtome.OPEN)));
     microtome.map(network, page.querySelector('#part-map'), query.get('colour'));
     const parts = [...page.querySelectorAll('[id^=part-]:not([hidden])')];
-    page.querySelector('.headline').after(microtome.contents(parts.map((part) => [`#/part/${part.id.slice(5)}`, part.querySelector('h2').textContent]), true));
+    page.querySelector('.headline').after(microtome.contents(parts.map((part) => [`#/part/${part.id.slice(5)}`, part.querySelector('h2').textContent.split(',')[0]]), true));
   }
   if (wanted) microtome.goTo(document.getElementById(wanted));
 };
