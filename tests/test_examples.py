@@ -74,7 +74,11 @@ def test_it_has_a_column_and_a_card_on_the_first_page(looked) -> None:
     page = page_data(run.folder, "network")
     (column,) = [column for column in page["columns"] if column["name"] == "brightness"]
     assert column["values"][0] == [float(f"{value:.4g}") for value in run["brightness"].r["conv1"]]
-    (card,) = [card for card in page["cards"] if card["title"] == "Brightness by layer"]
+    (topic,) = [topic for topic in page["topics"] if topic["key"] == "further"]
+    (card,) = topic["questions"][0]["cards"]
+    assert card["title"] == "Brightness by layer" and topic["questions"][0]["question"].startswith(
+        "Which units only say"
+    )
     assert [row[0] for row in card["rows"]] == list(run["brightness"].r)
     assert all(isinstance(cell, float) for row in card["rows"] for cell in row[1:])
 

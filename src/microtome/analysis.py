@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from .cards import Card, Column, Finding
+from .cards import Card, Column, Finding, Topic
 from .errors import NotApplicable, UsageError
 from .figures import through_layers
 from .network.recording.edits import Edit
@@ -81,12 +81,20 @@ class Jobs:
     """A request for independent pieces of work; the answer is a list, one entry an item.
 
     `function` takes a few items (at most `batch`) and returns as many answers, made of arrays, numbers and texts.
+    `key` tells this work from other work of the analysis, so that answers are found again; `words` are what people
+    read while it is done, the key where there are none.
     """
 
     key: str
     function: Callable[[Sequence[Any]], Sequence[Any]]
     items: tuple[Any, ...]
     batch: int = 1
+    words: str = ""
+
+    @property
+    def title(self) -> str:
+        """What is being done, for people."""
+        return self.words or self.key
 
 
 Request = Pass | Jobs
@@ -172,12 +180,14 @@ class Analysis(ABC):
 
     `name` is what users type: the class's, in small letters. `question` is the sentence that a curious reader would
     ask: the first line of the class's docstring. Either may be said otherwise. `result` is the class it returns.
+    `topic` is the heading of the first page under which the question stands.
     """
 
     name: ClassVar[str]
     question: ClassVar[str] = ""
     result: ClassVar[type[Result]]
     requires: ClassVar[tuple[str, ...]] = ()
+    topic: ClassVar[Topic] = "further"
 
     def __init_subclass__(cls) -> None:
         own = vars(cls)

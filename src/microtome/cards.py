@@ -10,6 +10,16 @@ from typing import Literal
 import numpy as np
 
 Section = Literal["headline", "sees", "dreams", "made of", "feeds", "numbers"]
+Topic = Literal["well", "units", "decisions", "trust", "further"]
+
+# What a reader of the first page wants to know, in this order; every analysis answers to one of these.
+TOPICS: dict[Topic, str] = {
+    "well": "Is it well?",
+    "units": "What do its units look for?",
+    "decisions": "What carries its decisions?",
+    "trust": "How far can the pictures be trusted?",
+    "further": "What else was asked?",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,9 @@ import functools
 import inspect
 import itertools
 import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from microtome.cards import (
     layer_link,
     unit_link,
 )
+from microtome.progress import Silent
 from microtome.runs.runner import Outcome
 from microtome.store import read_tree, write_tree
 from microtome.workflows.doctor import fits_of
@@ -56,10 +60,30 @@ SKIPPED |= {(subject, name) for subject in NO_CLASSES for name in ("effects", "p
 PAIRS = [pair for pair in itertools.product(SUBJECTS, NAMES) if pair not in SKIPPED]
 
 
+class Heard(Silent):
+    """Progress that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+        self.lines.append(title)
+        yield lambda count: None
+
+
+SAID: dict[str, list[str]] = {}
+
+
 @functools.cache
 def outcome_of(subject: str) -> tuple[mt.Specimen, Outcome]:
-    specimen = SUBJECTS[subject]()
-    return specimen, looked(specimen, batch_size=8)
+    specimen, heard = SUBJECTS[subject](), Heard()
+    outcome = looked(specimen, batch_size=8, progress=heard)
+    SAID[subject] = heard.lines
+    return specimen, outcome
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
@@ -119,6 +143,13 @@ def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
     assert cls.name.isidentifier()
     assert issubclass(cls.result, Result)
     assert all(name in NAMES for name in cls.requires)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_what_is_said_while_looking_is_words_not_code(subject) -> None:
+    outcome_of(subject)
+    assert len(SAID[subject]) > len(NAMES)
+    assert [line for line in SAID[subject] if re.search(r"\w\(|[={}\[\]]|None|True|False|_", line)] == []
 
 
 def test_a_result_cannot_be_changed(found) -> None:

@@ -57,6 +57,11 @@ def test_rows_name_the_units_behind_them_and_say_what_they_make_of_them(result) 
     assert (result.source["conv1"] == -1).all() and result.names["conv1"][0][0].startswith("channel ")
 
 
+def test_beside_the_name_of_its_channel_a_row_says_plainly_what_it_does_with_it(result) -> None:
+    (rows,) = [card.content for card in result.cards() if card.layer == "conv2" and isinstance(card.content, Rows)]
+    assert (rows.words[0][0], rows.words[1][0]) == ("conv1:3: passed on", "conv1:5: turned around")
+
+
 def test_shares_and_the_rest_sum_to_one(result) -> None:
     for layer, share in result.share.items():
         np.testing.assert_allclose(share.sum(1) + result.rest[layer], 1, atol=1e-9)

@@ -7,11 +7,7 @@ import numpy as np
 
 from microtome.report.encode import numbers
 from microtome.runs.run import open_run
-
-
-def read(path):
-    """The content that a data file hands to the page."""
-    return json.loads(re.fullmatch(r"microtome\.receive\((\".*?\"), (.*)\);\n", path.read_text(), re.S)[2])
+from page_data import read
 
 
 def test_every_layer_has_a_data_file(run):

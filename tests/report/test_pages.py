@@ -24,7 +24,7 @@ def test_no_page_scrolls_sideways(visitor, address, width):
 def test_the_first_page_lists_findings_with_their_controls(visitor, run):
     page = visitor.visit("#/")
     sentences = {f.sentence for result in run.results.values() for f in result.findings()}
-    assert {text.strip() for text in page.locator(".findings a").all_inner_texts()} == sentences
+    assert {text.strip() for text in page.locator(".findings a").all_text_contents()} == sentences
     assert page.locator(".findings .control").count() == len(sentences)
 
 

@@ -111,7 +111,7 @@ class ActivityResult(Result):
                  content=Crops(index=self.top_index[layer], boxes=self.top_box[layer], captions=strongest)),
             Card(title="What also fires it", layer=layer, per_unit=True, section="sees",
                  how_to_read="Images at evenly spaced quantiles of the largest activation per image, from strong to "
-                             "weak: so that the strongest do not mislead.",
+                             "weak, so that the strongest do not mislead: the activation, and its quantile.",
                  content=Crops(index=self.lower_index[layer], boxes=self.lower_box[layer], captions=lower)),
             Card(title="Distribution of its values", layer=layer, per_unit=True,
                  how_to_read="Share of sampled positions, a few an image, by activation.",
@@ -128,6 +128,7 @@ class ActivityResult(Result):
 class Activity(Analysis):
     """What makes each unit fire, and how often?"""
 
+    topic = "well"
     result = ActivityResult
 
     k: int = setting(9, help="images shown a unit: so many strongest, so many at lower quantiles")

@@ -180,6 +180,7 @@ class DecisionsResult(Result):
 class Decisions(Analysis):
     """How often is it right, in which classes, and does it know when it is not?"""
 
+    topic = "well"
     result = DecisionsResult
 
     bins: int = setting(BINS, help="bins of confidence for the calibration error")

@@ -116,6 +116,7 @@ class DeconvnetResult(Result):
 class Deconvnet(Analysis):
     """What in an image made this unit fire?"""
 
+    topic = "units"
     result = DeconvnetResult
     requires = ("specificity", "faithfulness")
 
@@ -136,6 +137,7 @@ class Deconvnet(Analysis):
             key=f"{method}, {sum(map(np.size, index.values())):,} pictures of up to {max(sides.values())} pixels",
             items=tuple((place, found) for place, found in wanted.items()),
             function=lambda some: [reconstructions(model, images[i], found, method, sides) for i, found in some],
+            words=f"{sum(map(np.size, index.values())):,} reconstructions, image by image",
         )  # fmt: skip
         large = yield Jobs(
             key=f"{method}, sheet of {SHEET} pixels", items=tuple(best),
@@ -143,6 +145,7 @@ class Deconvnet(Analysis):
                 reconstructions(model, images[i], {site: [at]}, method, {site: SHEET}, enlarge=True)[site][0]
                 for _, site, i, at in some
             ],
+            words="large reconstructions of the strongest units",
         )  # fmt: skip
         return DeconvnetResult(
             method=self.method, index=index, maps=arranged(specimen, where, index, wanted, tiles, sides),

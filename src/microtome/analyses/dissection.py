@@ -22,6 +22,7 @@ BUDGET: dict[Effort, float] = {"quick": 1e10, "normal": 1e11, "full": 2e12}  # m
 SELECTIVE = 0.8  # of the channels that carry a unit with shuffled weights: fewer are called selective wiring
 TOGETHER = 6  # groups of layers that are kept together
 TITLE = "Who feeds whom"
+PLAINLY = {"": "passed on", "neg()": "turned around"}  # what a row does with its channel, beside the channel's name
 
 ByLayer = dict[str, np.ndarray]
 
@@ -115,7 +116,7 @@ class DissectionResult(Result):
         names = [["" for _ in row] for row in share]
         for unit, row in zip(*there, strict=True):
             name, words = self.names[layer][unit][row], self.words[layer][unit][row]
-            names[unit][row] = f"{name}: {words}" if words != name else f"{name}: passed on"
+            names[unit][row] = f"{name}: {PLAINLY.get(words.replace(name, ''), words)}"
         last = [(*row, f"{self.inner[layer] - np.count_nonzero(self.channel[layer][unit] >= 0)} other rows; y, all "
                  "together") for unit, row in enumerate(names)]  # fmt: skip
         values = np.stack([share, self.on[layer]], -1)
@@ -126,7 +127,8 @@ class DissectionResult(Result):
             how_to_read="The channels that add most to it, over the images; click a row to go on to its unit. x: what "
             "the channel gives on the image on which the unit is strongest; a: what its filter makes of it, which is "
             "added; the last row is the sum of all, before the rectifier. Orange above 0, blue below, each column in "
-            "one scale. Share: of the unit's variance; when on: of what is added where the unit fires.",
+            "one scale. In words: a channel passed on, turned around (neg), searched for a pattern, or none of "
+            "these (unclear). Share: of the unit's variance; when on: of what is added where the unit fires.",
             content=Rows(
                 layers=self.layers, layer=np.hstack([self.source[layer], more]), words=tuple(last),
                 unit=np.hstack([self.unit[layer], more]), headings=("share", "when on"), pictures=("x", "a"),
@@ -163,6 +165,7 @@ class DissectionResult(Result):
 class Dissection(Analysis):
     """Which channels drive each unit, and by how much?"""
 
+    topic = "decisions"
     result = DissectionResult
 
     sample: int = setting(0, help="images to measure on; 0: as many as effort and the network's cost allow")

@@ -161,6 +161,7 @@ class DualityResult(Result):
 class Duality(Analysis):
     """Does a unit answer to a pattern, or to a place?"""
 
+    topic = "units"
     result = DualityResult
 
     grid: int = setting(0, help="places of a bar along either side of the picture; 0: as many as effort and cost allow")
@@ -175,7 +176,7 @@ class Duality(Analysis):
         images = specimen.images
         chosen = images.readable(np.argsort(images.hashes, kind="stable"), most) if images else np.zeros(0, np.int64)
         (location,) = yield Jobs(
-            key="location", items=(tuple(map(int, chosen)),),
+            key="location", items=(tuple(map(int, chosen)),), words=f"place alone, on {len(chosen)} images",
             function=lambda some: [_location(specimen, where, places) for places in some],
         )  # fmt: skip
         unknown = np.full(len(NAMES), np.nan)

@@ -165,6 +165,7 @@ class EffectsResult(UnitEffects, Result):
 class Effects(Analysis):
     """What happens to the answers when a unit is silenced?"""
 
+    topic = "decisions"
     result = EffectsResult
 
     images: int = setting(0, help="held-out images; 0: 16 to 256 as the effort allows, at most half of all")

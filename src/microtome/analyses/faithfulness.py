@@ -217,6 +217,7 @@ class FaithfulnessResult(Result):
 class Faithfulness(Analysis):
     """Do reconstructions point at the pixels that matter?"""
 
+    topic = "trust"
     result = FaithfulnessResult
 
     units: int = setting(0, help="units tested in each of six layers; 0: as the effort allows (4, 16 or 128)")
@@ -246,7 +247,7 @@ class Faithfulness(Analysis):
             seen = tuple((-1, int(place), 0) for place in np.sort(places))
             items += [(LOGIT, "", seen[at : at + TOGETHER]) for at in range(0, len(seen), TOGETHER)]
         tested = yield Jobs(
-            key="blurred areas", items=tuple(items),
+            key="blurred areas", items=tuple(items), words="pointed-at areas blurred, and others beside them",
             function=lambda some: [tested_seats(specimen, pointer, site, seats) for _, site, seats in some],
         )  # fmt: skip
         layers = list(specimen.reading())

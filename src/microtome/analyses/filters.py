@@ -111,6 +111,7 @@ class FiltersResult(Result):
 class Filters(Analysis):
     """What do the weights of each unit look like, and which are copies of each other?"""
 
+    topic = "well"
     result = FiltersResult
 
     def check(self, specimen: Specimen) -> None:

@@ -100,8 +100,8 @@ class LabelsResult(Result):
             title=TITLE,
             how_to_read="Filters that look at the picture itself are put into words by the most similar pattern; units "
             "behind them by the line that they answer most, where lines of two widths agree on one direction. Angles "
-            "count from horizontal, 45 is /. Orientation: how much answers to a bright line depend on its angle, 0 not "
-            "at all, 1 one angle alone (median unit).",
+            "count from horizontal, 45 is /; neg(...) silences the unit. Orientation: how much answers to a bright "
+            "line depend on its angle, 0 not at all, 1 one angle alone (median unit).",
             content=Table(header=("layer", "in words", "shuffled weights", "orientation", "commonest"), rows=rows,
                           links=tuple(layer_link(layer) for layer in self.words)),
             control=f"Of filters beside 4,000 random ones at most {ALPHA:.0%} of a layer's words should be noise "
@@ -116,14 +116,17 @@ class LabelsResult(Result):
         lines = tuple(f"{words}{f' (also {second})' if second else ''}" if words else ""
                       for words, second in zip(self.words[layer], self.second[layer], strict=True))  # fmt: skip
         if self.how[layer] == "filter":
-            sure = [f"p {p:.3f}, confidence {confidence:.2f}"
+            sure = [f"{'p < 0.001' if p < 0.0005 else f'p {p:.3f}'}, confidence {confidence:.2f}"
                     for p, confidence in zip(self.p[layer], self.confidence[layer], strict=True)]  # fmt: skip
-            how = ("What its filter looks for, and how sure that is; p is the share of random filters that are as "
-                   "similar to any pattern.")  # fmt: skip
+            how = ("What its filter looks for, neg(...) what it is against, and how sure that is; p is the share of "
+                   "random filters that are as similar to any pattern.")  # fmt: skip
             control = ""
         else:
             sure = [f"its answers to narrow and wide lines correlate by {r:.2f}" for r in self.confidence[layer]]
-            how = "The bright line on black that it answers most, seen from its side; neg(...): that silences it most."
+            how = (
+                "The bright line on black that it answers most, seen from its side; neg(...): that silences it most. "
+                "None if its answer hardly depends on the angle, or lines of two widths disagree."
+            )
             control = f"With shuffled weights {_share(self.control[layer])} of this layer's units have words."
         text = tuple(f"{line or 'no words for it'}: {why}" for line, why in zip(lines, sure, strict=True))
         return [
@@ -150,6 +153,7 @@ class LabelsResult(Result):
 class Labels(Analysis):
     """What does each unit look for, in words?"""
 
+    topic = "units"
     result = LabelsResult
 
     alpha: float = setting(ALPHA, help="share of a layer's words that may be noise")

@@ -159,6 +159,7 @@ class MapsResult(Result):
 class Maps(Analysis):
     """What does each channel make of one picture?"""
 
+    topic = "units"
     result = MapsResult
 
     samples: int = setting(0, help="images of the set shown; 0: as many as the effort allows (1, 2 or 4)")

@@ -175,6 +175,7 @@ class OmissionResult(Result):
 class Omission(Analysis):
     """Which layer could be left out?"""
 
+    topic = "decisions"
     result = OmissionResult
 
     images: int = setting(0, help="images tested, as many are fitted on; 0: as many as effort and cost allow")
@@ -189,10 +190,11 @@ class Omission(Analysis):
         most = OBSERVED[specimen.effort]
         which = f"{len(order)} images, sampled on {2 * min(most, len(work.tested))}"
         found, beside = yield Jobs(key=f"copies, {which}", items=(0, 1),
-                                   function=lambda some: [work.observed(each, most) for each in some])  # fmt: skip
+                                   function=lambda some: [work.observed(each, most) for each in some],
+                                   words=f"what a layer copies, on {len(order)} images")  # fmt: skip
         chosen = _promising(found, tested)
         trials = yield Jobs(
-            key=f"stand-ins, {which}", items=("", *chosen),
+            key=f"stand-ins, {which}", items=("", *chosen), words=f"layers left out on {len(work.tested)} images",
             function=lambda some: [work.tried(each, found[each]) if each else {"mean": work.original()}
                                    for each in some],
         )  # fmt: skip
@@ -200,6 +202,7 @@ class Omission(Analysis):
         pairs = pairs if self.fine_tune else ()
         learnt = yield Jobs(
             key=f"stand-ins, {which}, {self.fine_tune} steps", items=pairs,
+            words=f"the rest of the network learning around a stand-in for {self.fine_tune} steps",
             function=lambda some: [work.learnt(k, found[k], kind, self.fine_tune) for k, kind in some],
         )  # fmt: skip
         tuned: dict[str, dict[Kind, np.ndarray]] = {k: {} for k, _ in pairs}

@@ -155,6 +155,7 @@ class PathwaysResult(Result):
 class Pathways(Analysis):
     """How few connections carry the network's answers?"""
 
+    topic = "decisions"
     result = PathwaysResult
 
     images: int = setting(0, help="held-out images; 0: as many as effort and the network's cost allow")

@@ -120,6 +120,7 @@ class PreferencesResult(Result):
 class Preferences(Analysis):
     """Which classes does each unit respond to, and more than by chance?"""
 
+    topic = "units"
     result = PreferencesResult
 
     shown: int = setting(8, help="classes shown a unit")

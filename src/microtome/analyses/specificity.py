@@ -61,8 +61,8 @@ class SpecificityResult(Result):
         place = self.order.index(layer)
         nearest = min(self.layers, key=lambda other: abs(self.order.index(other) - place))
         of = f" (of {nearest})" if nearest != layer else ""
-        return (f"Specificity {interval(self.specific[method][nearest])}{of}.",
-                f"With shuffled weights: {interval(self.specific_shuffled[method][nearest])}.")  # fmt: skip
+        beside = interval(self.specific_shuffled[method][nearest]).replace("–", "not known")
+        return f"Specificity {interval(self.specific[method][nearest])}{of}.", f"With shuffled weights: {beside}."
 
     def rectified_or_masked(self) -> tuple[float, float, float]:
         """Deconvnet's specificity minus the gradient's, mean over layers and images, and its interval over images."""
@@ -150,6 +150,7 @@ class SpecificityResult(Result):
 class Specificity(Analysis):
     """Do reconstructions depend on which unit is asked for, and on what the network has learnt?"""
 
+    topic = "trust"
     result = SpecificityResult
 
     images: int = setting(0, help="images, one unit of each layer on each; 0: by effort (4, 8 or 100)")
@@ -215,7 +216,8 @@ def _jobs(
         return answers
 
     words = "shuffled weights" if shuffled else "trained"
-    return Jobs(key=f"worth of {', '.join(methods)}, {words}", items=tuple(map(int, chosen)), function=work)
+    return Jobs(key=f"worth of {', '.join(methods)}, {words}", items=tuple(map(int, chosen)), function=work,
+                words="reconstructions of units compared" + ", with shuffled weights" * shuffled)  # fmt: skip
 
 
 def mean_of(values: np.ndarray) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ NEGATIVE, DIVERSE = "against", "another"  # kinds of further pictures
 MORE = (" Then pictures of the same unit that were grown together to be unlike each other, and last the one that it is "
         "most against, with the activation (before a rectifier) that it reaches.")  # fmt: skip
 DIVERSITY = 2.0  # weight of the likeness of several pictures of a unit
-LEFT_OUT = ("Not grown: the pictures of this layer cost more than the effort allows. Name units with --units, or look "
+LEFT_OUT = ("Not grown: such pictures cost more here than the effort allows. Name units with --units, or look "
             "again with --effort full.")  # fmt: skip
 
 ByLayer = dict[str, np.ndarray]
@@ -135,6 +135,8 @@ class SuperstimuliResult(Result):
              _number(self._over_data(self.other, k), np.median), int(self.plain[k].sum()), int(self.dead[k].sum()))
             for k, v in self.units.items() if len(v)
         )  # fmt: skip
+        if not rows:
+            return [Card(title=TITLE, how_to_read="Pictures grown to excite units.", content=Text(lines=(LEFT_OUT,)))]
         table = Card(
             title=TITLE, control=f"A ratio of 1 is the largest activation on {self.images:,} images. Plain: "
             f"{self._control()}.",
@@ -214,6 +216,7 @@ class SuperstimuliResult(Result):
 class Superstimuli(Analysis):
     """Which picture excites a unit more than any image does?"""
 
+    topic = "units"
     result = SuperstimuliResult
 
     units: int = setting(0, help="units of each layer; 0: as many as effort and each layer's cost allow")
@@ -233,13 +236,17 @@ class Superstimuli(Analysis):
         controls = some_of(units, CONTROLS[specimen.effort], CONTROLLED)
         largest = {k: top.values[:, 0].astype(np.float64) for k, top in answers["top"].items()}
         grower = Grower(specimen, where, recipe, largest)
-        made = yield Jobs(key=f"{recipe}", items=items, function=grower.grow)
+        made = yield Jobs(
+            key=f"{recipe}", items=items, function=grower.grow, words=f"pictures grown in {recipe.steps} steps"
+        )
         beside = yield Jobs(key=f"{recipe}, shuffled weights", items=tuple((k, v) for k, v in controls.items()),
-                            function=lambda some: grower.grow(some, shuffled=True))  # fmt: skip
+                            function=lambda some: grower.grow(some, shuffled=True),
+                            words="pictures grown with shuffled weights")  # fmt: skip
         wanted = units if specimen.effort == "full" else specimen.named_units
         more = tuple((k, tuple(map(int, v))) for k, v in wanted.items() if self._kinds and len(v) and k in where)
         besides = yield Jobs(key=f"{recipe}, {self._ways()}", items=more,
-                            function=lambda some: grower.further(some, self._ways()))  # fmt: skip
+                            function=lambda some: grower.further(some, self._ways()),
+                            words="further pictures grown")  # fmt: skip
         gathered = {k: joined([found for (layer, _), found in zip(items, made, strict=True) if layer == k])
                     for k in units}  # fmt: skip
         by_name = {name: {k: found[name][:, 0] for k, found in gathered.items()} for name in NAMES}

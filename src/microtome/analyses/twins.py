@@ -103,6 +103,7 @@ class TwinsResult(Result):
 class Twins(Analysis):
     """Which units of a layer do the same?"""
 
+    topic = "well"
     result = TwinsResult
 
     positions: int = setting(8, help="positions sampled an image")

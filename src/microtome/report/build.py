@@ -6,12 +6,14 @@ A page opened from disk may not fetch, so data are wrapped as scripts that hand 
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import resources
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ..analysis import Result
-from ..cards import Card, Column, Finding
+from ..analysis import Analysis, Result
+from ..cards import TOPICS, Card, Column, Finding
 from ..errors import BadRun
 from ..runs.run import Run
 from ..store import write_bytes
@@ -23,6 +25,7 @@ SCRIPTS = (
     "format",
     "pictures",
     "charts",
+    "folds",
     "sheets",
     "rows",
     "circuit",
@@ -33,22 +36,24 @@ SCRIPTS = (
     "main",
 )
 
+FIRST = 6  # findings that the first page shows unasked
+
 
 def build_report(run: Run, out: Path) -> Path:
     """Write the pages of a run into `out` and return the path of index.html."""
     results = run.results
     layers = [layer["name"] for layer in run.info["layers"]]
-    cards, columns, findings = _said(run, results)
-    columns_there = [encode_column(column, layers) for column in columns]
+    said = {name: _said(run, name, result) for name, result in results.items()}
+    cards = [card for one in said.values() for card in one.cards]
+    findings = sorted((finding for one in said.values() for finding in one.findings), key=lambda f: -f.weight)
     if out.resolve() != run.folder.resolve() and (run.folder / "images").exists():
         shutil.copytree(run.folder / "images", out / "images", dirs_exist_ok=True)
     data = out / "data"
     network = {
         "info": run.info,
         "images": run.image_index,
-        "columns": columns_there,
-        "cards": [encode_card(card, data / f"network-{n}") for n, card in enumerate(_scoped(cards, ""))],
-        "analyses": {name: run.registry[name].question for name in results},
+        "columns": [encode_column(column, layers) for one in said.values() for column in one.columns],
+        "topics": _topics(run, said, data),
     }
     _write_data(data / "network.js", "network", network)
     for place, layer in enumerate(layers):
@@ -60,25 +65,44 @@ def build_report(run: Run, out: Path) -> Path:
     return out / "index.html"
 
 
-def _said(run: Run, results: dict[str, Result]) -> tuple[list[Card], list[Column], list[Finding]]:
-    """What all results have to say, findings by weight.
+@dataclass(frozen=True)
+class _Said:
+    """What one result has to say."""
 
-    Raises: BadRun if the arrays of one do not belong together.
-    """
-    cards: list[Card] = []
-    columns: list[Column] = []
-    findings: list[Finding] = []
-    for name, result in results.items():
-        try:
-            cards += result.cards()
-            columns += result.columns()
-            findings += result.findings()
-        except Exception as error:
-            raise BadRun(
-                f"The result {name!r} of run {run.folder.name} cannot be shown ({type(error).__name__}: {error})",
-                "Its arrays must be those that its analysis found", f"Look again with `--analyses {name}`",
-            ) from error  # fmt: skip
-    return cards, columns, sorted(findings, key=lambda f: -f.weight)
+    cards: list[Card]
+    columns: list[Column]
+    findings: list[Finding]
+
+
+def _said(run: Run, name: str, result: Result) -> _Said:
+    """Raises: BadRun if the arrays of the result do not belong together."""
+    try:
+        return _Said(result.cards(), result.columns(), result.findings())
+    except Exception as error:
+        raise BadRun(
+            f"The result {name!r} of run {run.folder.name} cannot be shown ({type(error).__name__}: {error})",
+            "Its arrays must be those that its analysis found", f"Look again with `--analyses {name}`",
+        ) from error  # fmt: skip
+
+
+def _topics(run: Run, said: dict[str, _Said], data: Path) -> list[dict[str, Any]]:
+    """The questions that were asked, by topic: the weightiest answer to each, and its cards of the whole network."""
+    asked: dict[str, list[dict[str, Any]]] = {topic: [] for topic in TOPICS}
+    made = count()
+
+    def ask(name: str, **answered: Any) -> None:
+        analysis = run.registry[name]
+        topic = analysis.topic if analysis.topic in asked else Analysis.topic
+        asked[topic].append({"question": analysis.question, **answered})
+
+    for name, one in said.items():
+        cards = [encode_card(card, data / f"network-{next(made)}") for card in _scoped(one.cards, "")]
+        answer = max(one.findings, key=lambda finding: finding.weight, default=None)
+        ask(name, answer=answer.sentence if answer else "", cards=cards)
+    for name, why in run.info["skipped"].items():
+        if name in run.registry:
+            ask(name, answer="Not answered.", cards=[], skipped=why)
+    return [{"key": key, "title": TOPICS[key], "questions": asked[key]} for key in TOPICS if asked[key]]
 
 
 def _scoped(cards: list[Card], layer: str) -> Iterator[Card]:
@@ -106,4 +130,4 @@ def _first_page(run: Run, findings: list[Finding]) -> str:
     )  # fmt: skip
     info = run.info
     questions = {name: run.registry[name].question for name in run.names}
-    return environment.get_template("index.html").render(info=info, findings=findings, questions=questions)
+    return environment.get_template("index.html").render(info=info, findings=findings, questions=questions, shown=FIRST)

@@ -33,7 +33,7 @@ class JobServer:
             self._work(name, context, jobs, [(keys[place], jobs.items[place]) for place in waiting], done)
         missing = sum(key not in done for key in keys)
         if missing:
-            return [], f"{missing:,} of {len(keys):,} items of {name}: {jobs.key}"
+            return [], f"{missing:,} of {len(keys):,} items of {name}: {jobs.title}"
         return [done[key] for key in keys], ""
 
     def _work(
@@ -42,7 +42,7 @@ class JobServer:
         at, size = 0, max(1, jobs.batch)
         started = time.perf_counter()
         with self.progress.bar(
-            f"{name}: {jobs.key}", len(jobs.items), "items", len(jobs.items) - len(waiting)
+            f"{name}: {jobs.title}", len(jobs.items), "items", len(jobs.items) - len(waiting)
         ) as advance:
             while at < len(waiting):
                 some = waiting[at : at + size]
@@ -54,7 +54,7 @@ class JobServer:
                 done |= zip(keys, self._keep(name, context, jobs, keys, fresh), strict=True)
                 if not at and len(some) < len(waiting):
                     seconds = (time.perf_counter() - started) / len(some) * len(waiting)
-                    self.progress.say(f"{name}: {len(waiting):,} x {jobs.key}, about {duration(seconds)}")
+                    self.progress.say(f"{name}: {jobs.title}, {len(waiting):,} items, about {duration(seconds)}")
                 at += len(some)
                 advance(len(some))
 
@@ -63,7 +63,7 @@ class JobServer:
             return self.answers.keep_items(context, keys, fresh)
         except TypeError as error:
             raise UsageError(
-                f"Jobs {jobs.key!r} of {name} answered what cannot be kept ({error})",
+                f"Jobs {jobs.title!r} of {name} answered what cannot be kept ({error})",
                 "Answers are made of arrays, numbers and texts", "Mend the function of this analysis",
             ) from error  # fmt: skip
 
@@ -77,13 +77,13 @@ def _answered(name: str, jobs: Jobs, items: Sequence[Any]) -> list[Any] | None:
             raise
         if len(items) == 1:
             raise RunFailed(
-                f"One item of {jobs.key!r} alone needs more memory than there is",
+                f"One item of {jobs.title!r} alone needs more memory than there is",
                 "A batch of Jobs holds one item or more", "Use a machine with more memory",
             ) from error  # fmt: skip
         return None
     if len(fresh) != len(items):
         raise UsageError(
-            f"Jobs {jobs.key!r} of {name} answered {len(fresh)} of {len(items)} items",
+            f"Jobs {jobs.title!r} of {name} answered {len(fresh)} of {len(items)} items",
             "A Jobs function returns one answer an item", "Mend the function of this analysis",
         )  # fmt: skip
     return fresh

@@ -1,12 +1,21 @@
 // Cards: a title, how to read it, a content of one of a few kinds, what could have refuted it.
 
-microtome.SIDES = { crops: 76, pictures: 96, one: 420 };
+microtome.SIDES = { crops: 76, pictures: 96, large: 128 };
+microtome.NARROW = { letters: 76, columns: 16 }; // of a table, of a matrix: what may stand beside another card
+
+microtome.isWide = (card) => {
+  if (card.kind === 'heat') return card.columns.length > microtome.NARROW.columns;
+  if (card.kind !== 'table' || !card.rows.length) return false;
+  const longest = (texts) => Math.max(...texts.map((text) => String(text).length));
+  return card.header.reduce((sum, name, column) => sum + 2 + longest([...name.split(' '), ...card.rows.map((row) => row[column] ?? '')]), 0) > microtome.NARROW.letters;
+};
 
 // A card of the network or a layer (unit is null), or one unit's share of a columnar card; `below` are cards whose
 // pictures stand below its own, rank by rank.
 microtome.card = (network, card, unit = null, below = []) => {
   const content = microtome.KINDS[card.kind](network, card, unit, below);
-  return microtome.element('article', { class: `card ${card.kind}`, id: unit === null ? `card-${microtome.slug(card.title)}` : null },
+  const wide = microtome.isWide(card) ? 'wide ' : '';
+  return microtome.element('article', { class: `card ${wide}${card.kind}`, id: unit === null ? `card-${microtome.slug(card.title)}` : null },
     microtome.element('h3', {}, card.title),
     microtome.element('p', { class: 'how' }, card.how),
     microtome.element('div', { class: 'content' }, content),
@@ -31,19 +40,19 @@ microtome.KINDS = {
       microtome.crop(network, image, boxes[place], captions[place], side),
       ...below.filter((other) => place < other.each && image >= 0)
         .map((other) => microtome.tile(other, unit * other.each + place, side, `${other.title}, ${captions[place] ?? place}`)),
-      microtome.element('figcaption', {}, captions[place] ?? ''))));
+      microtome.element('figcaption', {}, ...microtome.breakable(captions[place] ?? '')))));
   },
 
   pictures: (network, card, unit) => {
     const whole = unit === null && card.each === 1;
     const natural = Math.max(card.width, card.height);
-    const side = whole ? Math.min(Math.max(natural * Math.max(1, Math.floor(760 / natural)), 240), 1200) : microtome.SIDES.pictures;
+    const side = whole ? Math.min(Math.max(natural * Math.max(1, Math.floor(760 / natural)), 240), 1200) : unit === null ? microtome.SIDES.large : microtome.SIDES.pictures;
     const captions = (Array.isArray(card.captions[0]) ? microtome.pick(card.captions, unit) : card.captions) ?? [];
     const places = Array.from({ length: card.each }, (_, place) => place).filter((place) => captions[place] !== null);
     if (!places.length) return microtome.element('p', {}, 'No picture: this unit is not among those worked on.');
     return microtome.element('div', { class: 'pictures' }, ...places.map((place) => microtome.element('figure', {},
       microtome.tile(card, (unit ?? 0) * card.each + place, side, captions[place] ?? card.title),
-      captions[place] ? microtome.element('figcaption', {}, captions[place]) : null)));
+      captions[place] ? microtome.element('figcaption', {}, ...microtome.breakable(captions[place])) : null)));
   },
 
   bars: (network, card, unit) => microtome.bars(card, Array.isArray(card.x[0]) ? microtome.pick(card.x, unit) : card.x,
@@ -67,22 +76,36 @@ microtome.KINDS = {
       if (other < 0) return;
       const figure = microtome.element('figure', {}, microtome.element('figcaption', {}, `${other} · ${card.label} ${microtome.number(values[place])}`));
       holder.append(microtome.element('a', { href: microtome.unitLink(card.layer, other), class: 'unit' }, figure));
-      microtome.layer(card.layer).then((layer) => figure.prepend(microtome.telling(network, layer, other, microtome.SIDES.crops)));
+      microtome.whenSeen(figure, () => microtome.layer(card.layer).then((layer) => figure.prepend(microtome.telling(network, layer, other, microtome.SIDES.crops))));
     });
     return holder.childNodes.length ? holder : microtome.element('p', {}, 'none');
   },
 };
 
+// What may be wider than its card; only then it is a stop of the tab key, for the arrow keys to scroll it.
+microtome.scroller = (label, content) => {
+  const holder = microtome.element('div', { class: 'scroll', role: 'group', 'aria-label': label }, content);
+  microtome.sized.observe(holder);
+  return holder;
+};
+
+microtome.sized = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.setAttribute('tabindex', 0); else target.removeAttribute('tabindex');
+  }
+});
+
 microtome.table = (card) => {
   if (!card.rows.length) return microtome.element('p', {}, 'None.');
-  const numeric = card.header.map((_, column) => card.rows.every((row) => typeof row[column] === 'number' || /^[\d.,%–\s-]*( to [\d.,%]*)?$/.test(row[column])));
-  const cell = (value, column, link) => microtome.element('td', { class: numeric[column] ? 'figure' : null },
+  const numeric = card.header.map((_, column) => card.rows.every((row) => typeof row[column] === 'number' || /^[\d.,%–\s[\]+-]*( to [\d.,%]*)?$/.test(row[column])));
+  const wordy = card.header.map((_, column) => card.rows.some((row) => String(row[column]).length > 16));
+  const cell = (value, column, link) => microtome.element('td', { class: numeric[column] ? 'figure' : wordy[column] ? 'words' : null },
     link && column === 0 ? microtome.element('a', { href: link }, microtome.number(value)) : microtome.number(value));
   const rows = card.rows.map((row, place) => microtome.element('tr', {}, ...row.map((value, column) => cell(value, column, card.links[place]))));
-  const shown = 12;
+  const shown = 8;
   const table = microtome.element('table', {}, microtome.element('thead', {}, microtome.element('tr', {}, ...card.header.map((name, column) =>
     microtome.element('th', { scope: 'col', class: numeric[column] ? 'figure' : null }, name)))), microtome.element('tbody', {}, ...rows));
-  const holder = microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': card.title }, table);
+  const holder = microtome.scroller(card.title, table);
   if (rows.length <= shown + 2) return holder;
   rows.slice(shown).forEach((row) => { row.hidden = true; });
   const more = microtome.element('button', { type: 'button', onclick: () => { rows.forEach((row) => { row.hidden = false; }); more.remove(); } },

@@ -7,7 +7,7 @@ microtome.svg = (tag, attributes = {}, ...children) => {
   return made;
 };
 
-microtome.CHART = { width: 420, height: 200, left: 48, right: 10, top: 10, bottom: 38 };
+microtome.CHART = { width: 420, height: 200, left: 48, right: 10, top: 10, bottom: 38, most: 100 };
 
 microtome.ticks = (low, high) => {
   const raw = (high - low) / 5;
@@ -46,6 +46,11 @@ microtome.bars = (card, x, series) => {
   const { drawing, across, up } = microtome.axes(card.title, [x[0] - step / 2, x[x.length - 1] + step / 2],
     [Math.min(0, ...y), Math.max(...y, 1e-12)], card.x_label, card.y_label);
   const wide = Math.max(0.5, across(step) - across(0) - (x.length > 60 ? 0 : 1));
+  if (x.length > microtome.CHART.most) { // one outline instead of a thousand bars
+    const corners = y.flatMap((value, place) => [-1, 1].map((side) => `${(across(x[place]) + side * wide / 2).toFixed(2)},${up(value).toFixed(2)}`));
+    drawing.append(microtome.svg('polygon', { points: [`${across(x[0])},${up(0)}`, ...corners, `${across(x[x.length - 1])},${up(0)}`].join(' '), class: 'bar' }));
+    return drawing;
+  }
   y.forEach((value, place) => {
     const high = Math.abs(up(value) - up(0));
     drawing.append(microtome.svg('rect', { x: across(x[place]) - wide / 2, y: Math.min(up(value), up(0)), width: wide, height: high, class: 'bar' },
@@ -94,8 +99,10 @@ microtome.heat = (card) => {
   const longest = (names) => Math.max(...names.map((name) => name.length));
   const [left, top] = [14 + 6.4 * longest(card.rows), 16 + 5.8 * longest(card.columns)];
   const largest = Math.max(...card.values.flat().map(Math.abs), 1e-12);
+  const map = card.signed ? microtome.SIGNED : microtome.CIVIDIS;
+  const colour = (value) => microtome.colour(card.signed ? (value / largest + 1) / 2 : value / largest, map);
   const drawing = microtome.svg('svg', {
-    viewBox: `0 0 ${left + cell * card.columns.length + 4} ${top + cell * card.rows.length + 4}`, class: 'chart heat', role: 'img',
+    viewBox: `0 0 ${left + cell * card.columns.length + 4 + top / 2} ${top + cell * card.rows.length + 4}`, class: 'chart heat', role: 'img',
     'aria-label': `${card.title}: ${card.row_label} by ${card.column_label}`,
   });
   card.rows.forEach((name, row) => {
@@ -103,12 +110,17 @@ microtome.heat = (card) => {
     card.columns.forEach((other, column) => {
       const value = card.values[row][column];
       const title = microtome.svg('title', {}, `${name} → ${other}: ${microtome.number(value)}`);
-      drawing.append(microtome.svg('rect', { x: left + cell * column, y: top + cell * row, width: cell - 1, height: cell - 1, fill: microtome.colour(Math.abs(value) / largest) }, title));
+      drawing.append(microtome.svg('rect', { x: left + cell * column, y: top + cell * row, width: cell - 1, height: cell - 1, fill: value === null ? 'none' : colour(value) }, title));
       if (cell >= 26 && value >= 0.005) {
-        drawing.append(microtome.svg('text', { x: left + cell * (column + 0.5), y: top + cell * (row + 0.5) + 3, 'text-anchor': 'middle', class: value / largest > 0.55 ? 'on-light' : 'on-dark' }, value >= 0.995 ? '1' : value.toFixed(2).slice(1)));
+        drawing.append(microtome.svg('text', { x: left + cell * (column + 0.5), y: top + cell * (row + 0.5) + 3, 'text-anchor': 'middle', class: microtome.light(colour(value)) > 0.179 ? 'on-light' : 'on-dark' }, value >= 0.995 ? '1' : value.toFixed(2).slice(1)));
       }
     });
   });
   card.columns.forEach((name, column) => drawing.append(microtome.svg('text', { transform: `translate(${left + cell * (column + 0.5) + 4} ${top - 6}) rotate(-60)` }, name)));
-  return drawing;
+  return microtome.element('div', {}, drawing, microtome.ramp(card.signed ? -largest : 0, largest, 'number', map));
 };
+
+// A scale of colours between its two numbers.
+microtome.ramp = (low, high, kind, map = microtome.CIVIDIS) => microtome.element('span', { class: 'ramp' }, microtome.number(low, kind),
+  microtome.element('span', { class: 'colours', style: `background:linear-gradient(to right,${map.map((_, place) => microtome.colour(place / (map.length - 1), map)).join(',')})` }),
+  microtome.number(high, kind));

@@ -32,12 +32,12 @@ microtome.circuit = (network, card) => {
     const name = `${card.layers[layer]}:${unit}`;
     const link = microtome.element('a', { href: microtome.unitLink(card.layers[layer], unit), class: 'node', title: name, 'aria-label': name,
       style: `left:${left}px;top:${top}px;width:${side}px;height:${side}px` }, microtome.element('span', { class: 'number' }, String(unit)));
-    microtome.layer(card.layers[layer]).then((one) => link.prepend(microtome.telling(network, one, unit, side)));
+    microtome.whenSeen(link, () => microtome.layer(card.layers[layer]).then((one) => link.prepend(microtome.telling(network, one, unit, side))));
     return link;
   }));
   const heads = order.map((layer) => microtome.element('a', { href: microtome.layerLink(card.layers[layer]), class: 'head',
     style: `left:${order.indexOf(layer) * column}px;width:${column - 8}px` }, card.layers[layer]));
-  return microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': card.title },
+  return microtome.scroller(card.title,
     microtome.element('div', { class: 'circuit', style: `width:${width}px;height:${height}px` },
       microtome.svg('svg', { width, height, 'aria-hidden': 'true' }, ...lines), ...heads, ...nodes));
 };

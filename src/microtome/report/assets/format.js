@@ -25,13 +25,20 @@ microtome.number = (value, kind = 'number') => {
 microtome.CIVIDIS = [[0, 34, 78], [26, 56, 111], [67, 78, 108], [97, 101, 111], [125, 124, 120], [155, 148, 118],
   [188, 174, 108], [222, 203, 87], [254, 232, 56]];
 
-microtome.colour = (share) => {
-  const map = microtome.CIVIDIS;
+// Blue below 0, orange above; the same lightness means the same distance from 0.
+microtome.SIGNED = [[33, 102, 172], [146, 197, 222], [247, 247, 247], [244, 180, 110], [179, 88, 6]];
+
+microtome.colour = (share, map = microtome.CIVIDIS) => {
   const at = Math.max(0, Math.min(1, share)) * (map.length - 1);
   const low = Math.min(Math.floor(at), map.length - 2);
   const mixed = map[low].map((start, channel) => Math.round(start + (map[low + 1][channel] - start) * (at - low)));
   return `rgb(${mixed.join(',')})`;
 };
+
+// Relative luminance; where it is 0.179, black and white text stand out equally (WCAG 2.2).
+microtome.light = (colour) => colour.match(/\d+/g).map((value) => value / 255)
+  .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, value, channel) => sum + value * [0.2126, 0.7152, 0.0722][channel], 0);
 
 // Range of a list of numbers, without its most extreme hundredth on either side.
 microtome.range = (values) => {
@@ -41,6 +48,9 @@ microtome.range = (values) => {
   const [low, high] = [at(0.01), at(0.99)];
   return high > low ? [low, high] : [known[0], known[known.length - 1] > known[0] ? known[known.length - 1] : known[0] + 1];
 };
+
+// Text that may be broken behind the marks in names of layers and files.
+microtome.breakable = (text) => text.split(/(?<=[/_])(?=\S)|(?<=[.:])(?=[^\s\d])/).flatMap((part, place) => (place ? [document.createElement('wbr'), part] : [part]));
 
 microtome.slug = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '-');
 microtome.layerLink = (name, query = '') => `#/layer/${name}${query ? `?${query}` : ''}`;

@@ -5,16 +5,23 @@ microtome.layerPage = async (name, query) => {
   const layer = await microtome.layer(name);
   const { about } = layer;
   const shape = about.shape.join(' × ');
-  const grid = microtome.element('div', { class: 'grid' });
-  document.getElementById('page').replaceChildren(
+  const at = (part) => {
+    const next = new URLSearchParams(query);
+    next.set('at', part);
+    return microtome.layerLink(name, next.toString());
+  };
+  microtome.turnTo(
     microtome.element('section', { class: 'headline' },
       microtome.element('h1', {}, name),
       microtome.element('p', { class: 'facts' }, ...[about.operation, `${about.units} units`, `output ${shape}`, `read at ${about.read}`,
         `${microtome.number(about.parameters)} parameters`, `${microtome.number(about.macs / 1e6)} M multiply-adds an image`].map((text) => microtome.element('span', {}, text))),
       microtome.neighbours(network, layer.place)),
-    microtome.element('section', { 'aria-label': 'Units' }, microtome.gridControls(layer, query), grid),
-    microtome.element('section', { id: 'cards', 'aria-label': 'Cards' }, ...layer.cards.map((card) => microtome.card(network, card))));
-  microtome.fillGrid(network, layer, grid, query);
+    microtome.contents([[at('units'), 'Units'], ...layer.cards.map((card) => [at(microtome.slug(card.title)), card.title])]),
+    microtome.element('section', { id: 'part-units', 'aria-labelledby': 'units-title' }, microtome.element('h2', { id: 'units-title' }, 'units'), microtome.gridControls(network, layer, query), microtome.element('div', { class: 'grid' })),
+    layer.cards.length ? microtome.element('section', { 'aria-labelledby': 'layer-title' }, microtome.element('h2', { id: 'layer-title' }, 'the whole layer'),
+      microtome.element('div', { class: 'cards' }, ...layer.cards.map((card) => microtome.card(network, card)))) : '');
+  microtome.cellsOf = new Map();
+  microtome.fillGrid(network, layer, query);
 };
 
 microtome.neighbours = (network, place) => {
@@ -44,14 +51,14 @@ microtome.chosenUnits = (layer, query) => {
   return units;
 };
 
-microtome.gridControls = (layer, query) => {
+microtome.gridControls = (network, layer, query) => {
   const go = (name, value) => {
     const next = new URLSearchParams(query);
     if (value) next.set(name, value); else next.delete(name);
+    next.delete('at');
     history.replaceState(null, '', microtome.layerLink(layer.about.name, next.toString()));
     query = next;
-    const grid = document.querySelector('.grid');
-    microtome.load('network').then((network) => microtome.fillGrid(network, layer, grid, next));
+    microtome.fillGrid(network, layer, next);
   };
   const option = (value, text, chosen) => microtome.element('option', { value, selected: value === (chosen ?? '') }, text);
   const flags = layer.columns.filter((column) => column.kind === 'flag');
@@ -65,38 +72,56 @@ microtome.gridControls = (layer, query) => {
       option('', 'all units', query.get('filter')), ...flags.map((column) => option(column.name, column.name, query.get('filter'))))) : null,
     microtome.element('label', {}, 'find ', microtome.element('input', { type: 'search', name: 'q', value: query.get('q') ?? '', size: 14,
       placeholder: 'label, class or number', oninput: (event) => go('q', event.target.value) })),
-    microtome.element('output', { id: 'count' }));
+    microtome.element('output', { id: 'count', 'aria-live': 'polite' }));
 };
 
-microtome.fillGrid = (network, layer, grid, query) => {
+// Cells are made once a page; another order or filter moves them and writes the number that it goes by. While one types
+// only what is on the screen is laid out; a second later the rest is too, for photographs of the whole page.
+microtome.fillGrid = (network, layer, query) => {
   const units = microtome.chosenUnits(layer, query);
   const column = layer.columns.find((one) => one.name === query.get('sort'));
   const active = layer.columns.find((one) => one.kind === 'share');
-  const dead = layer.columns.find((one) => one.name === 'dead');
   const how = column?.how ?? (active ? `The bar: ${active.how}` : '');
   document.getElementById('count').textContent = `${units.length} of ${layer.about.units} units. ${how}`;
-  grid.replaceChildren(...units.map((unit) => {
-    const value = column ? column.values[layer.place][unit] : null;
-    const share = active ? active.values[layer.place][unit] : 0;
-    const texts = layer.columns.filter((one) => one.kind === 'text').map((one) => one.values[layer.place][unit]);
-    return microtome.element('a', {
-      href: microtome.unitLink(layer.about.name, unit), class: dead?.values[layer.place][unit] ? 'cell dead' : 'cell',
-      'aria-label': `unit ${unit} ${texts.join(' ')}`, title: texts.join(' '),
-    }, microtome.element('span', { class: 'picture' }, microtome.telling(network, layer, unit, 72)),
-    microtome.element('span', { class: 'caption' }, microtome.element('b', {}, String(unit)), column ? ` ${microtome.number(value, column.kind)}` : ''),
-    microtome.element('span', { class: 'meter', 'aria-hidden': 'true' }, microtome.element('span', { style: `width:${100 * share}%` })));
-  }));
+  const cells = units.map((unit) => {
+    if (!microtome.cellsOf.has(unit)) microtome.cellsOf.set(unit, microtome.cell(network, layer, unit, active));
+    const cell = microtome.cellsOf.get(unit);
+    cell.tabIndex = -1;
+    cell.querySelector('.value').textContent = column ? ` ${microtome.number(column.values[layer.place][unit], column.kind)}` : '';
+    return cell;
+  });
+  if (cells.length) cells[0].tabIndex = 0;
+  const grid = document.querySelector('.grid');
+  grid.classList.remove('settled');
+  grid.replaceChildren(...cells);
+  microtome.soon();
+  clearTimeout(microtome.settling);
+  microtome.settling = setTimeout(() => requestIdleCallback(() => grid.classList.add('settled')), 1000);
 };
 
-// Arrow keys move over the grid, in its visible rows.
+microtome.cell = (network, layer, unit, active) => {
+  const dead = layer.columns.find((one) => one.name === 'dead')?.values[layer.place][unit];
+  const texts = layer.columns.filter((one) => one.kind === 'text').map((one) => one.values[layer.place][unit]).filter(Boolean);
+  const share = active ? active.values[layer.place][unit] ?? 0 : 0;
+  return microtome.element('a', {
+    href: microtome.unitLink(layer.about.name, unit), class: dead ? 'cell dead' : 'cell', 'aria-label': `unit ${unit} ${texts.join(' ')}`,
+    title: texts.join(' '), style: `--share:${100 * share}%`,
+  }, microtome.telling(network, layer, unit, 72), microtome.element('span', { class: 'caption' }, microtome.element('b', {}, String(unit)), microtome.element('span', { class: 'value' })));
+};
+
+// One cell is a stop of the tab key; arrow keys move over the grid, in its visible rows, Home and End to its ends.
 microtome.moveInGrid = (event) => {
   const cell = document.activeElement?.closest?.('.cell');
   if (!cell) return false;
   const cells = [...cell.parentElement.children];
-  const wide = cells.findIndex((one) => one.offsetTop > cells[0].offsetTop);
-  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -(wide < 0 ? cells.length : wide), ArrowDown: wide < 0 ? cells.length : wide }[event.key];
-  const next = step && cells[cells.indexOf(cell) + step];
-  if (!next) return false;
+  const at = cells.indexOf(cell);
+  const top = cells.findIndex((one) => one.offsetTop > cells[0].offsetTop);
+  const wide = top < 0 ? cells.length : top;
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - wide, ArrowDown: at + wide, Home: 0, End: cells.length - 1 }[event.key];
+  const next = cells[to];
+  if (!next) return to !== undefined; // at an end of the grid an arrow key does not lead to another layer
+  cell.tabIndex = -1;
+  next.tabIndex = 0;
   next.focus();
   event.preventDefault();
   return true;

@@ -1,4 +1,5 @@
-// Addresses: #/ , #/card/TITLE , #/layer/NAME?sort=...&filter=... , #/unit/NAME/NUMBER
+// Addresses: #/ , #/card/TITLE , #/part/NAME , #/layer/NAME?sort=...&filter=... , #/unit/NAME/NUMBER ; of the latter two
+// ?at=PART goes to a part of the page.
 
 microtome.route = () => {
   const [path, search] = location.hash.replace(/^#/, '').split('?');
@@ -6,21 +7,21 @@ microtome.route = () => {
   const [, kind, ...rest] = decodeURIComponent(path).split('/');
   if (kind === 'layer') return { kind, query, layer: rest.join('/') };
   if (kind === 'unit') return { kind, query, layer: rest.slice(0, -1).join('/'), unit: Number(rest.at(-1)) };
-  return { kind: 'first', query, card: kind === 'card' ? rest[0] : null };
+  return { kind: 'first', query, wanted: ['card', 'part'].includes(kind) ? `${kind}-${rest[0]}` : null };
 };
 
 microtome.show = async () => {
   if (location.hash && !location.hash.startsWith('#/')) return; // a place on this page, such as the skip link's
-  const { kind, query, layer, unit, card } = microtome.route();
+  const { kind, query, layer, unit, wanted } = microtome.route();
   const page = document.getElementById('page');
   document.getElementById('lens').hidden = true;
   page.setAttribute('aria-busy', 'true');
   try {
     if (kind === 'layer') await microtome.layerPage(layer, query);
     else if (kind === 'unit') await microtome.unitPage(layer, unit);
-    else await microtome.firstPage(query, card);
+    else await microtome.firstPage(query, wanted);
   } catch (error) {
-    page.replaceChildren(microtome.element('section', { class: 'headline' }, microtome.element('h1', {}, 'Not here'),
+    microtome.turnTo(microtome.element('section', { class: 'headline' }, microtome.element('h1', {}, 'Not here'),
       microtome.element('p', { role: 'alert' }, error.message), microtome.element('p', {}, microtome.element('a', { href: '#/' }, 'To the first page'))));
   }
   const place = kind === 'layer' ? layer : kind === 'unit' ? `${layer}:${unit}` : '';
@@ -31,7 +32,10 @@ microtome.show = async () => {
   document.getElementById('trail').replaceChildren(...trail);
   document.getElementById('jump').value = layer ?? '';
   page.removeAttribute('aria-busy');
-  if (!card) window.scrollTo(0, 0);
+  const at = query.get('at');
+  if (at) microtome.goTo(document.getElementById(`card-${at}`) ?? document.getElementById(`part-${at}`));
+  else if (!wanted) window.scrollTo(0, 0);
+  microtome.soon();
 };
 
 document.addEventListener('keydown', (event) => {

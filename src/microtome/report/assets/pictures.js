@@ -14,14 +14,51 @@ microtome.sheet = (path) => {
   return microtome.sheets.get(path);
 };
 
-microtome.waiting = new WeakMap();
+// What waits to be drawn: at once when it comes into view, and one after the other when the page has nothing else to do,
+// so that what is printed or photographed whole has all its pictures.
+microtome.waiting = new Map();
+
+microtome.drawn = (element) => {
+  const draw = microtome.waiting.get(element);
+  microtome.waiting.delete(element);
+  microtome.seen.unobserve(element);
+  return draw?.();
+};
+
 microtome.seen = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    microtome.seen.unobserve(entry.target);
-    microtome.waiting.get(entry.target)();
-  }
+  for (const entry of entries) if (entry.isIntersecting) microtome.drawn(entry.target);
 }, { rootMargin: '200px' });
+
+microtome.whenSeen = (element, draw) => {
+  microtome.waiting.set(element, draw);
+  microtome.seen.observe(element);
+  microtome.soon();
+};
+
+// Another page: what waited on the one before is forgotten.
+microtome.turnTo = (...nodes) => {
+  document.getElementById('page').replaceChildren(...nodes);
+  for (const element of microtome.waiting.keys()) {
+    if (element.isConnected) continue;
+    microtome.waiting.delete(element);
+    microtome.seen.unobserve(element);
+  }
+};
+
+microtome.drawAll = () => Promise.all([...microtome.waiting.keys()].map(microtome.drawn));
+
+microtome.soon = () => {
+  if (microtome.idle) return;
+  microtome.idle = requestIdleCallback(async (time) => {
+    const next = () => [...microtome.waiting.keys()].find((element) => element.isConnected);
+    try {
+      for (let element = next(); element && time.timeRemaining() > 3; element = next()) await microtome.drawn(element);
+    } finally {
+      microtome.idle = 0;
+      if (next()) microtome.soon();
+    }
+  });
+};
 
 // A canvas that shows the part [left, top, width, height] of a sheet, its long side `side` CSS pixels.
 microtome.part = (path, [left, top, width, height], side, { crisp, label, lazy = true }) => {
@@ -40,10 +77,7 @@ microtome.part = (path, [left, top, width, height], side, { crisp, label, lazy =
     pen.drawImage(image, left, top, width, height, 0, 0, canvas.width, canvas.height);
     canvas.dataset.drawn = 'yes';
   };
-  if (lazy) {
-    microtome.waiting.set(canvas, draw);
-    microtome.seen.observe(canvas);
-  } else draw();
+  if (lazy) microtome.whenSeen(canvas, draw); else draw();
   return canvas;
 };
 
@@ -60,7 +94,7 @@ microtome.crop = (network, index, box, caption, side) => {
   const part = [left + boxLeft, top + boxTop, boxRight - boxLeft, boxBottom - boxTop];
   const canvas = microtome.part(path, part, side, { crisp: images.crisp, label });
   const whole = () => microtome.wholeImage(network, index, box, label);
-  const holder = microtome.element('span', { class: 'crop', tabindex: 0, title: label }, canvas);
+  const holder = microtome.element('span', { class: 'crop', tabindex: 0, role: 'img', title: label, 'aria-label': label }, canvas);
   microtome.magnify(holder, whole);
   return holder;
 };

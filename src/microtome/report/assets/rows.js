@@ -12,8 +12,8 @@ microtome.rowsOf = (network, card, unit) => {
   const size = network.images && [0, 0, network.images.height, network.images.width];
   return microtome.element('div', {},
     image >= 0 && network.images?.where[image] ? microtome.element('figure', { class: 'of' }, microtome.crop(network, image, size, '', microtome.SIDES.crops),
-      microtome.element('figcaption', {}, `on ${network.images.ids[image]}`)) : null,
-    microtome.element('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': card.title }, table));
+      microtome.element('figcaption', {}, ...microtome.breakable(`on ${network.images.ids[image]}`))) : null,
+    microtome.scroller(card.title, table));
 };
 
 microtome.rowOf = (network, card, unit, place, text) => {
@@ -24,7 +24,7 @@ microtome.rowOf = (network, card, unit, place, text) => {
   if (href) {
     const link = microtome.element('a', { href, tabindex: -1, 'aria-hidden': 'true' });
     thumb.append(link);
-    microtome.layer(layer).then((one) => link.append(microtome.telling(network, one, other, 48)));
+    microtome.whenSeen(link, () => microtome.layer(layer).then((one) => link.append(microtome.telling(network, one, other, 48))));
   }
   const tiles = card.pictures.map((name, column) => microtome.element('td', {}, microtome.tile(card,
     (unit * card.words[unit].length + place) * card.pictures.length + column, 48, `${name} of ${text}`)));

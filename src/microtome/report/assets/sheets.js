@@ -14,7 +14,7 @@ microtome.sheetRows = (network, card, draw) => {
   return microtome.element('div', {}, ...[...rows].map(([image, figures]) => microtome.element('div', { class: 'pictures' },
     image < 0 ? null : microtome.element('figure', {},
       microtome.crop(network, image, [0, 0, network.images.height, network.images.width], '', microtome.SHEET.tile),
-      microtome.element('figcaption', {}, network.images.ids[image])), ...figures)));
+      microtome.element('figcaption', {}, ...microtome.breakable(network.images.ids[image]))), ...figures)));
 };
 
 microtome.unitSheets = (network, card, unit) => microtome.sheetRows(network, card, (view) => {
