@@ -12,21 +12,6 @@ from microtome.workflows import demo as demo_module
 
 
 @pytest.fixture
-def type_(capsys, monkeypatch):
-    """Type a command: exit code, standard output, standard error."""
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["microtome", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
 def spoken(type_):
     """The JSON that a command prints."""
 
