@@ -32,53 +32,53 @@ UNIT_HELP = (
     "or class for the network's own answer."
 )
 IMAGE_HELP = "An image file, or a drawn one: stimulus:line:45, stimulus:edge:0, stimulus:dot or stimulus:blank."
+Maps = Annotated[
+    str | None,
+    typer.Option(metavar="SITE", help="Show every channel of a site, or of a module with several; SITE:12 shows one."),
+]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="ROW,COLUMN", help="The place on the unit's map that is explained; default: its strongest."),
+]
+Site = Annotated[
+    str | None, typer.Option(help="gradcam: the site whose channels are weighed; default: the last that has a map.")
+]
+Size = Annotated[
+    int | None,
+    typer.Option(help="occlusion: side of the square that covers the picture, in pixels; default: a seventh of it."),
+]
+Stride = Annotated[
+    int | None,
+    typer.Option(help="occlusion: by how many pixels the square moves; default: a fourteenth of the picture."),
+]
+Fill = Annotated[
+    str | None, typer.Option(help="occlusion: what the square is filled with, mean (the default) or blur.")
+]
+Class = Annotated[
+    str | None,
+    typer.Option("--class", metavar="NAME", help="path: the class to follow down; default: the network's own answer."),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="path: images that say what is usual for each channel; default: a plain background."
+    ),
+]
 
 
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=IMAGE_HELP)],
-    maps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SITE", help="Show every channel of a site, or of a module with several; SITE:12 shows one."
-        ),
-    ] = None,
+    maps: Maps = None,
     unit: Annotated[str | None, typer.Option(metavar="UNIT", help=UNIT_HELP)] = None,
     method: Annotated[str, typer.Option(help=METHODS_HELP)] = "deconvnet",
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROW,COLUMN", help="The place on the unit's map that is explained; default: its strongest."
-        ),
-    ] = None,
-    site: Annotated[
-        str | None, typer.Option(help="gradcam: the site whose channels are weighed; default: the last that has a map.")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="occlusion: side of the square that covers the picture, in pixels; default: a seventh of it."
-        ),
-    ] = None,
-    stride: Annotated[
-        int | None,
-        typer.Option(help="occlusion: by how many pixels the square moves; default: a fourteenth of the picture."),
-    ] = None,
-    fill: Annotated[
-        str | None, typer.Option(help="occlusion: what the square is filled with, mean (the default) or blur.")
-    ] = None,
-    class_: Annotated[
-        str | None,
-        typer.Option(
-            "--class", metavar="NAME", help="path: the class to follow down; default: the network's own answer."
-        ),
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="path: images that say what is usual for each channel; default: a plain background."
-        ),
-    ] = None,
+    at: At = None,
+    site: Site = None,
+    size: Size = None,
+    stride: Stride = None,
+    fill: Fill = None,
+    class_: Class = None,
+    images: Images = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON for machines.")] = False,
     quiet: Quiet = False,

@@ -45,6 +45,10 @@ Shard = Annotated[
     ),
 ]
 Pages = Annotated[bool, typer.Option(help="Write the report's pages.")]
+Questions = Annotated[
+    str,
+    typer.Option(help="Which questions to ask: names with commas between, or all (`microtome analyses` lists them)."),
+]
 
 
 def look(
@@ -52,12 +56,7 @@ def look(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"{MODEL_HELP}; or the folder of a run to go on with.")],
     images: Annotated[str | None, typer.Argument(help=SOURCES)] = None,
     out: RunFolder = None,
-    analyses: Annotated[
-        str,
-        typer.Option(
-            help="Which questions to ask: names with commas between, or all (`microtome analyses` lists them)."
-        ),
-    ] = "all",
+    analyses: Questions = "all",
     set_: Settings = None,
     plugin: Plugins = None,
     effort: Effort = "normal",

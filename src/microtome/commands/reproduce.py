@@ -13,40 +13,43 @@ from .console import Json, Quiet, print_json, progress_on
 EXPERIMENTS = ("scratch", "dissection")
 SQUEEZENET = "squeezenet1_0_imagenet.safetensors"
 OWN = {"side": "scratch", "squeezenet": "scratch", "seeds": "dissection"}  # options of one experiment alone
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT",
+        help="scratch (cats, by a network in NumPy: Yao 2020) or dissection (what each channel of a small network "
+        "for digits does: Explainable MNIST classification, 2020).",
+    ),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        help="scratch: a folder with train and val, cat and other; default: $MICROTOME_DATA/cats1200. "
+        "dissection: mnist:DIR or digits; default: mnist:$MICROTOME_DATA."
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write; default: reproduced-WHAT.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="dissection: how many networks are trained, each from a seed of its own.")
+]
+Squeezenet = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        help="scratch: SqueezeNet's weights for ImageNet; default: those in $MICROTOME_DATA, if there.",
+    ),
+]
 
 
 def reproduce(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT",
-            help="scratch (cats, by a network in NumPy: Yao 2020) or dissection (what each channel of a small network "
-            "for digits does: Explainable MNIST classification, 2020).",
-        ),
-    ],
-    images: Annotated[
-        str | None,
-        typer.Option(
-            help="scratch: a folder with train and val, cat and other; default: $MICROTOME_DATA/cats1200. "
-            "dissection: mnist:DIR or digits; default: mnist:$MICROTOME_DATA."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder to write; default: reproduced-WHAT.")
-    ] = None,
+    what: What,
+    images: Images = None,
+    out: Out = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
     side: Annotated[int | None, typer.Option(help="scratch: side of an image in pixels, 16 or more.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order, dropout and of which images are held aside.")] = 0,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="dissection: how many networks are trained, each from a seed of its own.")
-    ] = None,
-    squeezenet: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="WEIGHTS",
-            help="scratch: SqueezeNet's weights for ImageNet; default: those in $MICROTOME_DATA, if there.",
-        ),
-    ] = None,
+    seeds: Seeds = None,
+    squeezenet: Squeezenet = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
