@@ -5,15 +5,14 @@ docs/bad-inputs.md, which is made of these cases; tests/test_bad_inputs.py holds
 """
 
 import contextlib
-import io
 import json
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
+
+from keyboard import typed
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "bad-inputs.md"
@@ -357,22 +356,6 @@ CASES = [
          both(photos, lambda folder: typed(f"{LOOK.replace('filters', 'twins')} --shard 0/3", folder)),
          ("run",), "Stage 1: "),
 ]  # fmt: skip
-
-
-def typed(words: str, folder: Path) -> tuple[int, str, str]:
-    """Type a command in a folder: exit code, standard output, standard error."""
-    from microtome import cli
-
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        contextlib.chdir(folder), mock.patch.object(sys, "argv", ["microtome", *words.split()]),
-        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
-    ):  # fmt: skip
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    return code, out.getvalue(), err.getvalue()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from keyboard import typed
+
 # There is a worker a core; torch's own threads would only wait for each other. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -14,3 +16,9 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("MICROTOME_DATA is not set: needs the shared real data")
     return Path(folder)
+
+
+@pytest.fixture
+def type_():
+    """Type a command, word by word, in the current folder: exit code, standard output, standard error."""
+    return lambda *words: typed(words, Path.cwd())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bad_inputs import CASES, HEADER, TABLE, Case, contents, prepared, row, said, typed
+from bad_inputs import CASES, HEADER, TABLE, Case, contents, prepared, row, said
+from keyboard import typed
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.title for case in CASES])

@@ -17,21 +17,6 @@ from microtome.network.open import open_model
 from microtome.runs.run import open_run
 
 
-@pytest.fixture
-def type_(capsys, monkeypatch):
-    """Type a command: exit code, standard output, standard error."""
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["microtome", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return run
-
-
 def test_help_names_every_command():
     said = CliRunner().invoke(cli.app, ["--help"]).output
     assert all(name in said for name in ("demo", "sites", "analyses", "look", "report", "train", "doctor", "export"))
@@ -124,7 +109,7 @@ def test_a_setting_changes_the_analysis(type_, tmp_path):
         (("--set", "activity.n=4"), "does not take these settings: n. Its settings are: k, positions."),
         (("--set", "activity"), "A setting is ANALYSIS.SETTING=VALUE"),
         (("--analyses", "activty"), "Analysis 'activty' does not exist. There are: decisions"),
-        (("--plugin", "nowhere.py"), "There is no plugin file 'nowhere.py'"),
+        (("--plugin", "nowhere.py"), "There is no file 'nowhere.py'"),
     ],
 )
 def test_wrong_use_ends_with_code_2_and_says_what_is_right(type_, tmp_path, words, message):

@@ -6,24 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from microtome import cli
+from microtome.network.open import open_model
 from microtome.workflows import demo as demo_module
-
-
-@pytest.fixture
-def type_(capsys, monkeypatch):
-    """Type a command: exit code, standard output, standard error."""
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["microtome", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
@@ -125,8 +112,10 @@ def test_exporting_what_is_no_run_ends_with_code_2(type_, tmp_path) -> None:
     assert "is no run" in err
 
 
-def test_doctor_speaks_json(spoken) -> None:
-    found = spoken("doctor", "zoo:simpleconvnet_pruned", "digits", "--limit", 30, "-q")
+def test_doctor_speaks_json(spoken, tmp_path) -> None:
+    weights = tmp_path / "net.safetensors"
+    save_file(open_model("zoo:simpleconvnet_pruned").module.state_dict(), weights)
+    found = spoken("doctor", f"zoo:simpleconvnet_pruned@{weights}", "digits", "--limit", 30, "-q")
     assert found["analyses"]["filters"] == {"verdict": "full", "reason": "", "instead": ""}
     assert found["trials"]["table"][0]["images"] == 30
 

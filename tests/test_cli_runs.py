@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bad_inputs import photos, typed
+from bad_inputs import photos
 from journeys import assert_same
+from keyboard import typed
 from microtome.runs.run import open_run
 from microtome.statistics import Batch
 

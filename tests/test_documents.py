@@ -2,8 +2,11 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
+import pytest
+import typer
 from typer.testing import CliRunner
 
 from microtome import cli
@@ -13,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 def snippets(name: str, language: str) -> list[str]:
     """The code blocks of a document."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(), re.S | re.M)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / name).read_text(), re.S | re.M)
+    return [code for kind, code in blocks if kind == language]
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
@@ -25,10 +29,15 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
     assert "units" in capsys.readouterr().out
 
 
-def test_every_command_of_the_readme_exists():
-    known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
-    used = set(re.findall(r"^microtome (\w+)", "\n".join(snippets("README.md", "")), re.M))
-    assert used and used <= known
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/runs.md", "docs/tutorials/scratch.md"])
+def test_every_command_and_option_of_the_documents_exists(name):
+    known = typer.main.get_command(cli.app).commands
+    lines = re.findall(r"^microtome (.*)$", "\n".join(snippets(name, "")), re.M)
+    assert lines
+    for line in lines:
+        command, *words = shlex.split(line, comments=True)
+        options = {option for parameter in known[command].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options, line
 
 
 def test_the_links_of_the_documents_lead_somewhere():

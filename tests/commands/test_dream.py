@@ -7,25 +7,15 @@ import pytest
 from PIL import Image
 
 import microtome as mt
-from microtome import cli
 
 NET = "zoo:simpleconvnet_pruned"
 
 
 @pytest.fixture
-def dream(capsys, monkeypatch, tmp_path):
+def dream(type_, monkeypatch, tmp_path):
     """Type `microtome dream ...` in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["microtome", "dream", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return run
+    return lambda *words: type_("dream", *words)
 
 
 def test_a_figure_is_written_and_what_was_reached_is_said(dream, tmp_path) -> None:

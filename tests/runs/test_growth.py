@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import microtome as mt
-from bad_inputs import photos, typed
+from bad_inputs import photos
 from feeding import feed, hashes_of, parts
 from journeys import assert_same, digits
+from keyboard import typed
 from microtome.errors import BadRun
 from microtome.statistics import (
     ClassMeans,

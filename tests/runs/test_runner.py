@@ -11,39 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import microtome as mt
+from journeys import Energy
 from microtome.analysis import Jobs, Pass, Steps, at
 from microtome.images.sources import open_images
 from microtome.network.open import Model
 from microtome.runs.runner import Look
-from microtome.statistics.statistic import Accumulator, Arrays, Batch, Statistic, added
 from sketches import Sketch, SketchResult, found_by
 from toys import Everything
-
-
-@dataclass(frozen=True, kw_only=True)
-class Energy(Statistic):
-    """Sum over images and positions of the squared projection of a tensor's channels onto `axes` (C, D)."""
-
-    axes: np.ndarray
-
-    def start(self) -> "EnergyAccumulator":
-        return EnergyAccumulator(self.axes)
-
-
-class EnergyAccumulator(Accumulator):
-    def __init__(self, axes: np.ndarray) -> None:
-        super().__init__()
-        self.axes = torch.from_numpy(axes)
-
-    def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
-        projected = torch.einsum("nchw,cd->ndhw", tensors[0].double(), self.axes)
-        return {"energy": (projected**2).sum((0, 2, 3)).numpy()}
-
-    def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return added(parts)
-
-    def compute(self) -> np.ndarray:
-        return self.seen["energy"]
 
 
 def negative_log(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -196,3 +196,10 @@ def test_the_preprocessing_of_squeezenet_looks_right_and_wrong_numbers_do_not(da
     assert mt.doctor(model, images).trials.verdict == "looks right"
     wrong = mt.doctor(with_numbers(model, 0.0, 1.0), without_labels(images)).trials
     assert (wrong.verdict, wrong.best.name) == ("looks wrong", "ImageNet's mean and std")
+
+
+def test_random_weights_say_nothing_about_preprocessing() -> None:
+    diagnosis = mt.doctor("zoo:simpleconvnet_pruned", "digits")
+    assert diagnosis.trials is None
+    assert diagnosis.lines()[-1] == "  Random weights are used to no preprocessing: it is tried on a trained network"
+    assert "Preprocessing" not in mt.doctor("zoo:simpleconvnet_pruned").lines()

@@ -1,4 +1,4 @@
-"""The cats of document 004, on a handful of drawn ones; what the verdicts say of which numbers."""
+"""The cats of Yao (2020), on a handful of drawn ones; what the verdicts say of which numbers."""
 
 import copy
 import json

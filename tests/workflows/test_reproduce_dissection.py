@@ -1,4 +1,4 @@
-"""The small network of document 002, on scikit-learn's digits; what the verdicts say of which numbers."""
+"""The small network of the MNIST dissection, on scikit-learn's digits; what the verdicts say of which numbers."""
 
 import copy
 import json

@@ -57,10 +57,11 @@ class LabelsResult(Result):
         found = []
         for layer in (layer for layer, how in self.how.items() if how == "filter"):
             units, share = len(self.words[layer]), self.control[layer]
+            commonest = ", ".join(_commonest(self.words[layer]))
             beside = "it cannot be copied: none" if np.isnan(share) else f"with shuffled weights {share:.0%}"
             found.append(Finding(
                 sentence=f"{self.labelled(layer)} of {units} filters of {layer} can be put into words as lines, "
-                f"edges or blobs: {', '.join(_commonest(self.words[layer])) or 'none'}",
+                f"edges or blobs{f': {commonest}' if commonest else ''}",
                 number=self.labelled(layer), weight=0.3, control=beside, link=layer_link(layer),
             ))  # fmt: skip
         return found + self._deeper()

@@ -7,17 +7,30 @@ from typing import Annotated, Any
 
 import typer
 
-MODEL_HELP = "torchvision:NAME, timm:NAME, zoo:NAME, file:PATH.py:FACTORY, with weights ...@WEIGHTS; or NET.tnn"
+MODEL_HELP = (
+    "torchvision:NAME, timm:NAME, zoo:NAME (small networks of ours) or file:PATH.py:FACTORY (a function of yours that "
+    "makes one), each with weights as NAME@FILE, else random; or NET.tnn, from `microtome train scratch:NAME`"
+)
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 TrustPickle = Annotated[
     bool,
-    typer.Option("--trust-pickle", help="Weights may be a pickle, which runs what is in it. Only if you trust it."),
+    typer.Option(
+        "--trust-pickle", help="Let weights be a pickle: loading one runs code that is in it. Only if you trust it."
+    ),
 ]
-TrustRun = Annotated[bool, typer.Option("--trust-run", help="Run the Python files that a run names, if it does.")]
+TrustRun = Annotated[
+    bool,
+    typer.Option(
+        "--trust-run",
+        help="When going on with a run: let it load the Python files it was made with (plugins, file: sources).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with an analysis of yours.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Device = Annotated[
+    str, typer.Option(help="Where the network runs: auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
+]
 
 
 def progress_on(quiet: bool) -> Any:

@@ -11,8 +11,10 @@ from .console import Json, Quiet, print_json, progress_on, say_findings
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")] = Path("microtome-demo"),
     images: Annotated[str, typer.Option(help="digits (comes with scikit-learn) or mnist:DIR.")] = "digits",
-    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Trainings, to say how much the accuracy varies.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(help="Train so often, from different seeds, to see how much the accuracy varies.")
+    ] = 1,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -5,16 +5,15 @@ from typing import Annotated
 import typer
 
 from .console import Device, Json, ModelArgument, Plugins, Quiet, TrustPickle, print_json, progress_on
+from .image_options import SOURCES
 
 
 def doctor(
     model: ModelArgument,
-    images: Annotated[str | None, typer.Argument(help="A folder, mnist:DIR, or digits: to try the preprocessing.")] = (
-        None
-    ),
-    limit: Annotated[int, typer.Option(help="At most so many images; 0: all, of which 200 are tried.")] = 0,
+    images: Annotated[str | None, typer.Argument(help=f"To try other preprocessing on. {SOURCES}")] = (None),
+    limit: Annotated[int, typer.Option(help="At most so many images; 0: all. Of more than 200, 200 are drawn.")] = 0,
     plugin: Plugins = None,
-    seed: Annotated[int, typer.Option(help="Of the draw of images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw of images.")] = 0,
     device: Device = "auto",
     trust_pickle: TrustPickle = False,
     json_: Json = False,

@@ -11,22 +11,31 @@ from ..errors import UsageError
 from .console import Json, ModelArgument, Quiet, progress_on
 from .image_options import SOURCES, Decoders, Split
 
-UNITS_HELP = "LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN; as often as you like."
-IMAGES_HELP = f"Where colours and the largest activations come from: {SOURCES}"
+UNITS_HELP = "A unit, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN; may be repeated."
+IMAGES_HELP = f"Images to take colours from and to compare with. {SOURCES}"
+Class = Annotated[list[str] | None, typer.Option("--class", help="A class, by name or number; may be repeated.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW,COLUMN",
+        help="The place on the map where the units are to fire; default: anywhere, in a first layer the middle.",
+    ),
+]
+Steps = Annotated[int | None, typer.Option(help="Steps of the optimiser; default: by the size of the picture.")]
 
 
 def dream(
     model: ModelArgument,
     unit: Annotated[list[str] | None, typer.Option(metavar="UNIT", help=UNITS_HELP)] = None,
-    class_: Annotated[list[str] | None, typer.Option("--class", help="A class, by name or number.")] = None,
+    class_: Class = None,
     images: Annotated[str | None, typer.Option(help=IMAGES_HELP)] = None,
     split: Split = "test",
     limit: Annotated[int, typer.Option(help="At most so many images; 0: all.")] = 0,
-    n: Annotated[int, typer.Option("--n", help="Pictures of each, grown to be unlike each other.")] = 1,
-    negative: Annotated[bool, typer.Option("--negative", help="Also the picture that it is most against.")] = False,
-    at: Annotated[str | None, typer.Option(metavar="ROW,COLUMN", help="Of the units; else over the map.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Of the optimiser; else as usual for the size.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
+    n: Annotated[int, typer.Option("--n", help="Pictures of each unit, grown to be unlike each other.")] = 1,
+    negative: Annotated[bool, typer.Option("--negative", help="Also grow the picture that silences it most.")] = False,
+    at: At = None,
+    steps: Steps = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
     decoders: Decoders = 2,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
     json_: Json = False,

@@ -9,7 +9,7 @@ import typer
 
 from ..checks import known
 from ..errors import UsageError
-from .console import Quiet, progress_on
+from .console import MODEL_HELP, Quiet, progress_on
 
 if TYPE_CHECKING:
     from ..sheets.explanation import Explanation
@@ -17,33 +17,68 @@ if TYPE_CHECKING:
 WAYS = ("--maps SITE", "--unit UNIT")  # what can be asked for; one is needed
 BACK = ("deconvnet", "guided", "gradient")  # methods that lead a unit back to the pixels
 METHODS = (*BACK, "gradcam", "occlusion", "dissect", "path")
+METHODS_HELP = (
+    "How to explain the unit. What of the picture reached it: deconvnet, guided, gradient. Where the evidence lies: "
+    "gradcam, or occlusion (cover place after place). What the channels below add to it: dissect. What stands behind a "
+    "class, layer by layer: path."
+)
 # Options that only some methods take.
 TAKEN_BY = {
     "--at": (*BACK, "occlusion"), "--site": ("gradcam",), "--size": ("occlusion",), "--stride": ("occlusion",),
     "--fill": ("occlusion",), "--class": ("path",), "--images": ("path",),
 }  # fmt: skip
-UNIT_HELP = "SITE:12, SITE:12@ROW,COLUMN, class:NAME, class:NUMBER, or class for the network's answer."
+UNIT_HELP = (
+    "What to explain: channel 12 as SITE:12, one place of its map as SITE:12@ROW,COLUMN, class:NAME or class:NUMBER, "
+    "or class for the network's own answer."
+)
+IMAGE_HELP = "An image file, or a drawn one: stimulus:line:45, stimulus:edge:0, stimulus:dot or stimulus:blank."
+Maps = Annotated[
+    str | None,
+    typer.Option(metavar="SITE", help="Show every channel of a site, or of a module with several; SITE:12 shows one."),
+]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="ROW,COLUMN", help="The place on the unit's map that is explained; default: its strongest."),
+]
+Site = Annotated[
+    str | None, typer.Option(help="gradcam: the site whose channels are weighed; default: the last that has a map.")
+]
+Size = Annotated[
+    int | None,
+    typer.Option(help="occlusion: side of the square that covers the picture, in pixels; default: a seventh of it."),
+]
+Stride = Annotated[
+    int | None,
+    typer.Option(help="occlusion: by how many pixels the square moves; default: a fourteenth of the picture."),
+]
+Fill = Annotated[
+    str | None, typer.Option(help="occlusion: what the square is filled with, mean (the default) or blur.")
+]
+Class = Annotated[
+    str | None,
+    typer.Option("--class", metavar="NAME", help="path: the class to follow down; default: the network's own answer."),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="path: images that say what is usual for each channel; default: a plain background."
+    ),
+]
 
 
 def explain(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `microtome look`.")],
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A file, or a stimulus such as stimulus:line:45.")],
-    maps: Annotated[
-        str | None, typer.Option(metavar="SITE", help="Every channel of a layer, site or container; SITE:12 for one.")
-    ] = None,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help=IMAGE_HELP)],
+    maps: Maps = None,
     unit: Annotated[str | None, typer.Option(metavar="UNIT", help=UNIT_HELP)] = None,
-    method: Annotated[str, typer.Option(help=f"How to explain the unit: {', '.join(METHODS)}.")] = "deconvnet",
-    at: Annotated[str | None, typer.Option(metavar="ROW,COLUMN", help="Of the unit; else the strongest.")] = None,
-    site: Annotated[str | None, typer.Option(help="gradcam: where to read; else the last with positions.")] = None,
-    size: Annotated[int | None, typer.Option(help="occlusion: side of the square; else a seventh.")] = None,
-    stride: Annotated[int | None, typer.Option(help="occlusion: its steps; else a fourteenth.")] = None,
-    fill: Annotated[str | None, typer.Option(help="occlusion: mean (the default) or blur.")] = None,
-    class_: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="path: a class; else the network's answer.")
-    ] = None,
-    images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="path: what is usual is found on these; else on plain background.")
-    ] = None,
+    method: Annotated[str, typer.Option(help=METHODS_HELP)] = "deconvnet",
+    at: At = None,
+    site: Site = None,
+    size: Size = None,
+    stride: Stride = None,
+    fill: Fill = None,
+    class_: Class = None,
+    images: Images = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON for machines.")] = False,
     quiet: Quiet = False,

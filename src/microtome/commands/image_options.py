@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 SKIPPED_SHOWN = 3  # images that could not be read, by name
 
-SOURCES = "A folder, digits, mnist:DIR, fashionmnist:DIR, cifar10:DIR, npz:FILE, file:FILE.py:FACTORY."
+SOURCES = (
+    "A folder (one folder in it for each class), digits (1,797 that come with scikit-learn), mnist:DIR, "
+    "fashionmnist:DIR, cifar10:DIR, npz:FILE, or file:FILE.py:FACTORY (a function of yours that makes a data set)."
+)
 Source = Annotated[str, typer.Argument(help=SOURCES)]
-Split = Annotated[Literal["train", "test"], typer.Option(help="Which part of mnist:, fashionmnist:, cifar10:.")]
+Split = Annotated[
+    Literal["train", "test"], typer.Option(help="Which part of mnist:, fashionmnist: or cifar10: is taken.")
+]
 Classes = Annotated[Path | None, typer.Option(help="A JSON file that maps folders to class names or numbers.")]
 Strict = Annotated[
     bool, typer.Option("--strict/--no-strict", help="Refuse images that cannot be read, instead of skipping them.")

@@ -19,16 +19,36 @@ from .console import (
 )  # fmt: skip
 from .image_options import SOURCES, Classes, Decoders, Download, Split, Strict, say_broken
 
-RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; default runs/MODEL-IMAGES.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="ANALYSIS.SETTING=VALUE, as often as you like.")]
-Effort = Annotated[Literal["quick", "normal", "full"], typer.Option(help="How much work large analyses may do.")]
+RunFolder = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write; default: runs/MODEL-IMAGES.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A setting of an analysis, ANALYSIS.SETTING=VALUE, as `microtome analyses` lists them; may be repeated.",
+    ),
+]
+Effort = Annotated[
+    Literal["quick", "normal", "full"],
+    typer.Option(help="How much work the expensive analyses may do: how many images and units they choose."),
+]
 Units = Annotated[
-    list[str] | None, typer.Option(help="Units that large analyses work on besides, such as conv2:3 or 'layer1.*'.")
+    list[str] | None,
+    typer.Option(
+        help="Units that the expensive analyses must not leave out, such as conv2:3 or 'layer1.*'; may be repeated."
+    ),
 ]
 Shard = Annotated[
-    str | None, typer.Option(help="I/N: do one of N parts of the next stage; auto: as Slurm or torchrun say.")
+    str | None,
+    typer.Option(
+        help="I/N (from 0): do one of N parts of the work, for several processes on one run; `microtome merge` then "
+        "joins them. auto: take I and N from Slurm or torchrun."
+    ),
 ]
-Pages = Annotated[bool, typer.Option(help="Write the pages.")]
+Pages = Annotated[bool, typer.Option(help="Write the report's pages.")]
+Questions = Annotated[
+    str,
+    typer.Option(help="Which questions to ask: names with commas between, or all (`microtome analyses` lists them)."),
+]
 
 
 def look(
@@ -36,7 +56,7 @@ def look(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"{MODEL_HELP}; or the folder of a run to go on with.")],
     images: Annotated[str | None, typer.Argument(help=SOURCES)] = None,
     out: RunFolder = None,
-    analyses: Annotated[str, typer.Option(help="Names with commas between, or all.")] = "all",
+    analyses: Questions = "all",
     set_: Settings = None,
     plugin: Plugins = None,
     effort: Effort = "normal",
@@ -47,10 +67,10 @@ def look(
     download: Download = False,
     decoders: Decoders = 2,
     limit: Annotated[int, typer.Option(help="At most so many images, drawn in proportion to classes; 0: all.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images a batch; 0: automatic.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch; 0: chosen automatically.")] = 0,
     device: Device = "auto",
-    amp: Annotated[bool, typer.Option("--amp", help="Mixed precision, on a GPU.")] = False,
+    amp: Annotated[bool, typer.Option("--amp", help="Run the network in mixed precision, on a GPU.")] = False,
     shard: Shard = None,
     trust_pickle: TrustPickle = False,
     trust_run: TrustRun = False,
@@ -82,7 +102,7 @@ def look(
 
 
 def merge(
-    run: Annotated[Path, typer.Argument(help="The folder that the shards worked in.")],
+    run: Annotated[Path, typer.Argument(help="The run's folder that they worked in.")],
     decoders: Decoders = 2,
     trust_pickle: TrustPickle = False,
     trust_run: TrustRun = False,
@@ -90,7 +110,7 @@ def merge(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put the shards of a stage together; says which stage is next, or writes the report."""
+    """Join what the processes of `microtome look --shard` did; say what is left to do, or write the report."""
     from ..workflows.look import Ways
     from ..workflows.look import merge as run_merge
 

@@ -13,32 +13,47 @@ from .console import Json, Quiet, print_json, progress_on
 EXPERIMENTS = ("scratch", "dissection")
 SQUEEZENET = "squeezenet1_0_imagenet.safetensors"
 OWN = {"side": "scratch", "squeezenet": "scratch", "seeds": "dissection"}  # options of one experiment alone
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT",
+        help="scratch (cats, by a network in NumPy: Yao 2020) or dissection (what each channel of a small network "
+        "for digits does: Explainable MNIST classification, 2020).",
+    ),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        help="scratch: a folder with train and val, cat and other; default: $MICROTOME_DATA/cats1200. "
+        "dissection: mnist:DIR or digits; default: mnist:$MICROTOME_DATA."
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write; default: reproduced-WHAT.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="dissection: how many networks are trained, each from a seed of its own.")
+]
+Squeezenet = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        help="scratch: SqueezeNet's weights for ImageNet; default: those in $MICROTOME_DATA, if there.",
+    ),
+]
 
 
 def reproduce(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help=f"The experiment: {', '.join(EXPERIMENTS)}.")],
-    images: Annotated[
-        str | None,
-        typer.Option(
-            help="scratch: a folder with train and val, cat and other; default: $MICROTOME_DATA/cats1200. "
-            "dissection: mnist:DIR or digits; default: mnist:$MICROTOME_DATA."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder to write; default: reproduced-WHAT.")
-    ] = None,
+    what: What,
+    images: Images = None,
+    out: Out = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
-    side: Annotated[int | None, typer.Option(help="scratch: pixels of a side, 16 or more.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order, dropout and what is held aside.")] = 0,
-    seeds: Annotated[int | None, typer.Option(min=1, help="dissection: networks that are trained.")] = None,
-    squeezenet: Annotated[
-        Path | None,
-        typer.Option(metavar="WEIGHTS", help="scratch: ImageNet's; default: those in $MICROTOME_DATA, if there."),
-    ] = None,
+    side: Annotated[int | None, typer.Option(help="scratch: side of an image in pixels, 16 or more.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order, dropout and of which images are held aside.")] = 0,
+    seeds: Seeds = None,
+    squeezenet: Squeezenet = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run an experiment of the documents again: train, measure with controls, say which claims hold."""
+    """Run a published experiment again: train, measure with controls, say which of its claims hold (docs/claims.md)."""
     known("Experiment", what, EXPERIMENTS, "Name one of them")
     given = {"side": side, "squeezenet": squeezenet, "seeds": seeds}
     for name, owner in OWN.items():

@@ -9,7 +9,7 @@ from .console import Json, ModelArgument, TrustPickle, print_json, print_table, 
 
 def sites(
     model: ModelArgument,
-    pattern: Annotated[str, typer.Argument(help="A glob, such as 'layer1.*'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Only sites whose names match, such as 'layer1.*'.")] = "*",
     trust_pickle: TrustPickle = False,
     json_: Json = False,
 ) -> None:

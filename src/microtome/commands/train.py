@@ -15,21 +15,27 @@ def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:NAME, or scratch:NAME (in NumPy).")],
     images: Source,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file to write; else net.safetensors or net.tnn.")
+        Path | None,
+        typer.Option("--out", "-o", help="The file to write; default: net.safetensors, or net.tnn for scratch."),
     ] = None,
-    test: Annotated[str | None, typer.Option(help="Test images; default: the source's own, else a quarter.")] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="Images to test on, a source as above; default: the test part of the source, else a quarter of it."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(help="AdamW, or SGD with momentum.")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of SGD.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
     schedule: Annotated[
-        Literal["cosine", "step", "constant"] | None, typer.Option(help="Of the learning rate.")
+        Literal["cosine", "step", "constant"] | None, typer.Option(help="How the learning rate falls.")
     ] = None,
-    shift: Annotated[int | None, typer.Option(help="Shift images by up to so many pixels.")] = None,
-    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    shift: Annotated[int | None, typer.Option(help="Shift training images at random by up to so many pixels.")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the training images.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first weights and of the order of images.")] = 0,
     strict: Strict = False,
     download: Download = False,
     decoders: Decoders = 2,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Level = Literal["fine", "note", "warning"]
+
 SHOWN = 6  # places named in a sentence; all of them stand in `Remark.places`
 
 
@@ -17,7 +19,7 @@ class Remark:
     name: str
     sentence: str
     number: float
-    level: Literal["fine", "note", "warning"] = "fine"
+    level: Level = "fine"
     places: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
 

@@ -25,6 +25,7 @@ from ..network.backward.unpooling import Pools
 from ..network.open import Model, open_model
 from ..network.recording.addresses import parse_unit
 from ..network.recording.inputs import prepare
+from ..network.remarks import counted
 from .map_truth import MapTruth, truth_of_map
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ class Reconstructions:
         """What was done, and what each picture is worth."""
         lines = []
         for site, handled in self.handled.items():
-            pools = f", {handled.pools} max pools ({handled.overlapping} overlap) unpooled by {handled.unpooling}"
-            lines.append(f"{self.model}, {site}: {self.method} through {handled.rectifiers} rectifiers"
+            overlap = f" ({handled.overlapping} overlap)" if handled.overlapping else ""
+            pools = f", {counted(handled.pools, 'max pool')}{overlap} unpooled by {handled.unpooling}"
+            lines.append(f"{self.model}, {site}: {self.method} through {counted(handled.rectifiers, 'rectifier')}"
                          f"{pools if handled.pools else ''}")  # fmt: skip
         for entry in self.entries:
             lines.append(f"{entry.unit} on {entry.picture}: activation {short(entry.activation)}, {_worth(entry)}")

@@ -1,6 +1,6 @@
 """Pictures grown for units or classes that one names: several of each, their opposites, and what they are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..images.collection import Images
 from ..network.dreaming.keeping import joined, kept
 from ..network.dreaming.loop import superstimuli as grow
 from ..network.dreaming.objective import Objective, Where, usual_place
-from ..network.dreaming.palette import assumed, measured
+from ..network.dreaming.palette import Palette, assumed, measured
 from ..network.dreaming.recipe import Recipe, usual
 from ..network.dreaming.scoring import PLAIN
 from ..network.open import Model, open_model
@@ -164,40 +164,68 @@ def superstimuli(
     for name, number in (("n", n), ("steps", 1 if steps is None else steps)):
         at_least(name, number, 1)
     aims = [_aim(opened, unit, at) for unit in ([units] if isinstance(units, int | str) else units)]
-    groups: dict[tuple[str, Where], list[Aim]] = {}
-    for aim in dict.fromkeys(aims):
-        groups.setdefault(_read(opened, aim), []).append(aim)
-    asked = {
-        key: Objective(site=key[0], channels=tuple(aim.channel for aim in some), where=key[1],
-                       diversity=DIVERSITY if n > 1 else 0.0) for key, some in groups.items()
-    }  # fmt: skip
-    for objective in asked.values():
-        objective.check(opened)
+    groups = _groups(opened, aims, DIVERSITY if n > 1 else 0.0)
     recipe = usual(opened.preprocessing.size)
     recipe = recipe if steps is None else replace(recipe, steps=steps)
-    palette = assumed(opened) if images is None else measured(opened, images, seed)
-    largest = _largest(opened, images, [site for site, _ in groups])
-    ways = [(sign, count) for sign, count in ((1, n), (-1, int(negative))) if count]
+    growing = _Growing(
+        model=opened, palette=assumed(opened) if images is None else measured(opened, images, seed), recipe=recipe,
+        seed=seed, ways={sign: count for sign, count in ((1, n), (-1, int(negative))) if count},
+        largest=_largest(opened, images, [objective.site for objective in groups]),
+    )  # fmt: skip
     found: dict[Aim, GrownUnit] = {}
-    total = len(set(aims)) * sum(count for _, count in ways) * recipe.steps
+    total = len(set(aims)) * sum(growing.ways.values()) * recipe.steps
     with (progress or Silent()).bar("growing pictures", total, "steps") as advance:
-        for (site, where), some in groups.items():
-            known = np.array([largest[site][aim.channel] for aim in some]) if largest and n == 1 else None
-            parts = [
-                kept(grow(opened, replace(asked[site, where], sign=sign), palette, recipe, each=count, seed=seed,
-                          data_max=known, after=advance), LONGEST) for sign, count in ways
-            ]  # fmt: skip
-            joint = joined(parts, 1)
-            signs = tuple(sign for sign, count in ways for _ in range(count))
-            for place, aim in enumerate(some):
-                own = {name: values[place] for name, values in joint.items()}
-                most = float(largest[site][aim.channel]) if largest else np.nan
-                found[aim] = GrownUnit(aim=aim, site=site, where=where, place=_place(opened, site, where),
-                                       largest=most, signs=signs, **own)  # fmt: skip
+        for objective, some in groups.items():
+            found |= growing.grown(objective, some, advance)
     return SuperstimulusSheet(
         model=opened.name, images="" if images is None else images.source, recipe=recipe, seed=seed,
         count=0 if images is None else len(images) - len(images.broken), units=tuple(found[aim] for aim in aims),
     )  # fmt: skip
+
+
+def _groups(model: Model, aims: Sequence[Aim], diversity: float) -> dict[Objective, list[Aim]]:
+    """What is grown together: units that are read at one site in one way, each once."""
+    groups: dict[tuple[str, Where], list[Aim]] = {}
+    for aim in dict.fromkeys(aims):
+        groups.setdefault(_read(model, aim), []).append(aim)
+    found = {
+        Objective(site=site, channels=tuple(aim.channel for aim in some), where=where, diversity=diversity): some
+        for (site, where), some in groups.items()
+    }
+    for objective in found:
+        objective.check(model)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Growing:
+    """What all pictures of a sheet have in common. `ways` says how many are grown for a unit (1), and against it (-1);
+    `largest` is the data's largest activation of every channel by site, empty without images.
+    """
+
+    model: Model
+    palette: Palette
+    recipe: Recipe
+    seed: int
+    ways: dict[int, int]
+    largest: dict[str, np.ndarray]
+
+    def grown(self, objective: Objective, aims: Sequence[Aim], after: Callable[[int], None]) -> dict[Aim, GrownUnit]:
+        """The pictures of the units of one objective; `after` is told of every step, for how many pictures."""
+        site, where = objective.site, objective.where
+        most = [float(self.largest[site][aim.channel]) if self.largest else np.nan for aim in aims]
+        known = np.array(most) if self.largest and self.ways[1] == 1 else None
+        parts = [
+            kept(grow(self.model, replace(objective, sign=sign), self.palette, self.recipe, each=count, seed=self.seed,
+                      data_max=known, after=after), LONGEST) for sign, count in self.ways.items()
+        ]  # fmt: skip
+        joint = joined(parts, 1)
+        signs = tuple(sign for sign, count in self.ways.items() for _ in range(count))
+        return {
+            aim: GrownUnit(aim=aim, site=site, where=where, place=_place(self.model, site, where), signs=signs,
+                           largest=most[place], **{name: values[place] for name, values in joint.items()})
+            for place, aim in enumerate(aims)
+        }  # fmt: skip
 
 
 def _aim(model: Model, unit: int | str, at: tuple[int, int] | None) -> Aim:

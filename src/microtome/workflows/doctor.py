@@ -18,10 +18,12 @@ from ..network.checkup.way_back import remark_way_back
 from ..network.open import Model, open_model
 from ..network.recording.untouched import choose_device, untouched
 from ..network.remarks import Remark
+from ..network.sources.weights import RANDOM
 from ..network.specimen import Specimen
 from ..progress import Progress
 
 MARKS = {"fine": "  ", "note": "- ", "warning": "! "}
+NO_IMAGES = "none"
 HEADER = ("preprocessing", "right", "entropy", "confidence", "BatchNorm off by", "dead at first")
 
 
@@ -53,6 +55,12 @@ class Diagnosis:
         if self.trials is not None:
             mark = MARKS["warning"] if self.trials.verdict == "looks wrong" else MARKS["fine"]
             lines += ["", "Preprocessing", f"{mark}{self.trials.sentence()}", *_table(self.trials.trials)]
+        elif self.weights == RANDOM and self.images != NO_IMAGES:
+            lines += [
+                "",
+                "Preprocessing",
+                "  Random weights are used to no preprocessing: it is tried on a trained network",
+            ]
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,9 +100,9 @@ def doctor(
     return Diagnosis(
         model=opened.name, weights=opened.weights,
         preprocessing=f"{opened.preprocessing} ({opened.preprocessing_from})",
-        images="none" if seen is None else f"{len(seen):,} from {seen.source}; {seen.labelling}",
+        images=NO_IMAGES if seen is None else f"{len(seen):,} from {seen.source}; {seen.labelling}",
         fits=fits_of(specimen, registry(plugins)), remarks=remarks,
-        trials=None if seen is None else try_inputs(specimen, place, progress),
+        trials=None if seen is None or opened.weights == RANDOM else try_inputs(specimen, place, progress),
     )  # fmt: skip
 
 

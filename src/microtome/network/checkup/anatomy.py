@@ -1,6 +1,7 @@
 """How a network is put together, as far as it matters to those who look: what is ambiguous, shared, random or idle."""
 
 from collections import Counter
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from ..recording.calls import is_leaf
 from ..recording.sites import Sites
 from ..recording.untouched import untouched
 from ..recording.witness import Step, witness
-from ..remarks import Remark, counted, listed
+from ..remarks import Level, Remark, counted, listed
 
 FREE_OF_PARAMETERS = (nn.Identity, nn.Dropout, nn.modules.dropout._DropoutNd)  # idle ones of these are no news
 
@@ -50,20 +51,26 @@ def _made_up(model: Model) -> Tensor:
     return image.to(parameter.device, parameter.dtype)
 
 
+def _at_places(
+    name: str, found: Collection[str], none: str, some: str, level: Level = "note", counts: tuple[int, ...] = ()
+) -> Remark:
+    """One sentence if something was found nowhere, another if it was found at some places."""
+    if not found:
+        return Remark(name=name, sentence=none, number=0)
+    return Remark(name=name, sentence=some, number=len(found), level=level, places=tuple(found), counts=counts)
+
+
 def _repeated(sites: Sites) -> Remark:
     calls: dict[str, list[str]] = {}
     for site in sites.values():
         if site.call.leaf:
             calls.setdefault(site.call.path, []).append(site.name)
     found = {path: names for path, names in calls.items() if len(names) > 1}
-    if not found:
-        return Remark(name="repeated_modules", sentence="Every module is called once at most", number=0)
     texts = [f"{path} ({', '.join(names)})" for path, names in found.items()]
-    return Remark(
-        name="repeated_modules", number=len(found), level="note", places=tuple(found),
-        counts=tuple(len(names) for names in found.values()),
-        sentence=f"{counted(len(found), 'module is', 'modules are')} called more than once; every call is a site of "
-        f"its own: {listed(texts)}",
+    return _at_places(
+        "repeated_modules", found, "Every module is called once at most",
+        f"{counted(len(found), 'module is', 'modules are')} called more than once; every call is a site of its own: "
+        f"{listed(texts)}", counts=tuple(len(names) for names in found.values()),
     )  # fmt: skip
 
 
@@ -93,34 +100,27 @@ def _before_activation(sites: Sites) -> Remark:
         taken_by = takers.get(layer.read or layer.name, [])
         if any(sites[name].operation in KIND_OF for name in taken_by):  # it would be read there, were it the only one
             found.append(layer.name)
-    if not found:
-        return Remark(name="read_before_activation", number=0,
-                      sentence="No layer is read before an activation of its own")  # fmt: skip
-    return Remark(
-        name="read_before_activation", number=len(found), level="note", places=tuple(found),
-        sentence=f"{counted(len(found), 'layer is', 'layers are')} read before the activation, because other "
-        f"operations take the same tensor: {listed(found)}",
+    return _at_places(
+        "read_before_activation", found, "No layer is read before an activation of its own",
+        f"{counted(len(found), 'layer is', 'layers are')} read before the activation, because other operations take "
+        f"the same tensor: {listed(found)}",
     )  # fmt: skip
 
 
 def _unbatched(sites: Sites) -> Remark:
     found = [layer.name for layer in sites.layers if not sites[layer.read or layer.name].batched]
-    if not found:
-        return Remark(name="without_rows", sentence="Every layer gives one row an image", number=0)
-    return Remark(
-        name="without_rows", number=len(found), level="warning", places=tuple(found),
-        sentence=f"{counted(len(found), 'layer gives', 'layers give')} no row an image, so units cannot be read there: "
-        f"{listed(found)}",
+    return _at_places(
+        "without_rows", found, "Every layer gives one row an image",
+        f"{counted(len(found), 'layer gives', 'layers give')} no row an image, so units cannot be read there: "
+        f"{listed(found)}", "warning",
     )  # fmt: skip
 
 
 def _closed(module: nn.Module) -> Remark:
     found = [path for path, part in module.named_modules() if is_leaf(part) and next(part.children(), None) is not None]
-    if not found:
-        return Remark(name="closed_blocks", sentence="Nothing runs hidden inside a block of torch.nn", number=0)
-    return Remark(
-        name="closed_blocks", number=len(found), level="note", places=tuple(found),
-        sentence=f"{counted(len(found), 'block')} of torch.nn with parts of their own; what runs inside is no site: "
+    return _at_places(
+        "closed_blocks", found, "Nothing runs hidden inside a block of torch.nn",
+        f"{counted(len(found), 'block')} of torch.nn with parts of their own; what runs inside is no site: "
         f"{listed(found)}",
     )  # fmt: skip
 
@@ -160,12 +160,10 @@ def _batch_statistics(module: nn.Module) -> Remark:
         path for path, part in module.named_modules()
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is None
     ]  # fmt: skip
-    if not found:
-        return Remark(name="batch_statistics", sentence="No BatchNorm depends on the other images of a batch", number=0)
-    return Remark(
-        name="batch_statistics", number=len(found), level="warning", places=tuple(found),
-        sentence=f"{counted(len(found), 'BatchNorm')} without running statistics: what an image gives depends on the "
-        f"others of its batch, at {listed(found)}",
+    return _at_places(
+        "batch_statistics", found, "No BatchNorm depends on the other images of a batch",
+        f"{counted(len(found), 'BatchNorm')} without running statistics: what an image gives depends on the others of "
+        f"its batch, at {listed(found)}", "warning",
     )  # fmt: skip
 
 
@@ -180,14 +178,12 @@ def _idle(model: Model, sites: Sites) -> Remark:
         if is_leaf(part) and path not in used and not isinstance(part, FREE_OF_PARAMETERS)
         and not any(path.startswith(f"{block}.") for block in inside)
     ]  # fmt: skip
-    if not found:
-        return Remark(name="never_called", sentence="Every module is called", number=0)
-    kinds = Counter(type(model.module.get_submodule(path)).__name__ for path in found)
-    count = sum(p.numel() for path in found for p in model.module.get_submodule(path).parameters())
-    return Remark(
-        name="never_called", number=len(found), level="note", places=tuple(found),
-        counts=tuple(sum(p.numel() for p in model.module.get_submodule(path).parameters()) for path in found),
-        sentence=f"{counted(len(found), 'module is', 'modules are')} never called when the network predicts "
-        f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}; {counted(count, 'parameter')}): {listed(found)}; "
-        "heads of training, or branches that lead nowhere",
+    modules = [model.module.get_submodule(path) for path in found]
+    kinds = Counter(type(module).__name__ for module in modules)
+    counts = tuple(sum(parameter.numel() for parameter in module.parameters()) for module in modules)
+    return _at_places(
+        "never_called", found, "Every module is called",
+        f"{counted(len(found), 'module is', 'modules are')} never called when the network predicts "
+        f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}; {counted(sum(counts), 'parameter')}): "
+        f"{listed(found)}; heads of training, or branches that lead nowhere", counts=counts,
     )  # fmt: skip

@@ -27,7 +27,7 @@ LAYERS = (
     "field: what a unit would have that is excited alike by all it sees; edges: the map's correlation with the edges "
     "of the image):"
 )
-TITLE = "## The network from scratch (document 004)"
+TITLE = "## The network from scratch (Yao 2020)"
 
 
 @dataclass(frozen=True, kw_only=True)

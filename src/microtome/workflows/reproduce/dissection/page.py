@@ -10,7 +10,7 @@ from ..verdicts import mean_of
 from .networks import FIRST, SECOND
 from .rows import WEAK
 
-TITLE = "## The small network for digits, dissected (document 002)"
+TITLE = "## The small network for digits, dissected (Explainable MNIST classification, 2020)"
 HOW = (
     "Verdicts follow from the numbers: what lies above its control with all of its interval holds; what is true, but "
     "of networks without training or at random as well, holds in part; what contains its control cannot be told. "
