@@ -13,14 +13,16 @@ from microtome.analysis import Result
 from microtome.runs.runner import Look
 from toys import seen
 
-LIMIT = 60
+LIMIT = 40
 SETTINGS = {"superstimuli": {"units": 1, "climb": 5}, "deconvnet": {"images": 1}}  # more sees no more of the batches
 
 
 @functools.cache
 def specimen(folder: Path) -> mt.Specimen:
     model = mt.open_model(f"zoo:resnet20@{folder / 'resnet20_cifar10.safetensors'}")
-    return mt.Specimen(model=model, images=mt.open_images(folder / "cifar10" / "test", like=model).limit(LIMIT))
+    return mt.Specimen(
+        model=model, images=mt.open_images(folder / "cifar10" / "test", like=model).limit(LIMIT), effort="quick"
+    )
 
 
 @functools.cache
