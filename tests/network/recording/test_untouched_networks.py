@@ -19,6 +19,7 @@ from untouched_subjects import BUILDS, MODES, TOYS, lived_in, look, model_of, on
 
 SLOW = (Filters, Twins)  # minutes on wide layers, and never near the network: they see weights and answers
 FEWER = 50
+BETWEEN = ("resnet32", "resnet44")  # built by the same code as resnet20 and resnet56
 ASKED = 4  # layers of a large network, and its last one
 BRIEF = {Superstimuli: lambda: Superstimuli(climb=2)}  # what a network does in two steps it does in a hundred
 SMALL = (*TOYS, "resnet20")
@@ -42,9 +43,7 @@ def with_few_layers(*words) -> Sites:
     return Sites(listed, sites.output, sites.containers)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in BUILDS if name not in ("resnet32", "resnet44")]
-)  # between two others
+@pytest.mark.parametrize("name", [name for name in BUILDS if name not in BETWEEN])
 def test_after_a_look_with_all_analyses_everything_is_as_it_was(name, monkeypatch) -> None:
     if name not in SMALL:  # the same steps through the whole network, fewer of them
         monkeypatch.setattr("microtome.network.model.find_sites", with_few_layers)
