@@ -1,6 +1,7 @@
 """Results do not depend on how the images were cut into batches, as far as the network itself does not."""
 
 import functools
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from microtome.runs.runner import Look
 from toys import seen
 
 LIMIT = 40
-SETTINGS = {"superstimuli": {"units": 1, "climb": 5}, "deconvnet": {"images": 1}}  # more sees no more of the batches
+SETTINGS = {"superstimuli": {"units": 1, "climb": 5}, "deconvnet": {"images": 1}, "faithfulness": {"units": 1}}
+FEWER = 10  # more sees no more of the batches
 
 
 @functools.cache
@@ -28,7 +30,11 @@ def specimen(folder: Path) -> mt.Specimen:
 @functools.cache
 def results(folder: Path, batch_size: int) -> dict[str, Result]:
     analyses = [cls(**SETTINGS.get(name, {})) for name, cls in registry().items()]
-    outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
+    with pytest.MonkeyPatch.context() as patch:
+        for cls in registry().values():
+            budget = getattr(inspect.getmodule(cls), "BUDGET", {})
+            patch.setitem(budget, "quick", budget.get("quick", 0.0) / FEWER)
+        outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
     assert not outcome.skipped
     return outcome.results
 
