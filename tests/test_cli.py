@@ -16,6 +16,8 @@ from microtome.commands import image_options
 from microtome.network.open import open_model
 from microtome.runs.run import open_run
 
+FEW = ("--analyses", "activity")  # where nothing is said of what the others find; all are asked in test_cli_json.py
+
 
 def test_help_names_every_command():
     said = CliRunner().invoke(cli.app, ["--help"]).output
@@ -86,20 +88,31 @@ def test_analyses_prints_questions_and_settings(type_):
 
 
 def test_look_writes_a_run_and_says_where_its_report_is(type_, tmp_path):
-    code, out, _ = type_("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", tmp_path / "run", "-q")
+    code, out, _ = type_("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", tmp_path / "run", "-q", *FEW)
     assert code == 0
     assert out.splitlines()[-1] == f"Report: {tmp_path / 'run' / 'index.html'}"
 
 
 def test_look_prints_json_for_machines(type_, tmp_path):
-    words = ("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", tmp_path / "run", "--json", "--no-report")
+    words = (
+        "look",
+        "zoo:simpleconvnet",
+        "digits",
+        "--limit",
+        60,
+        "-o",
+        tmp_path / "run",
+        "--json",
+        "--no-report",
+        *FEW,
+    )
     found = json.loads(type_(*words)[1])
     assert {"sentence", "number", "weight", "link", "control"} == set(found["findings"][0])
 
 
 def test_a_setting_changes_the_analysis(type_, tmp_path):
     out = tmp_path / "run"
-    type_("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", out, "-q", "--set", "activity.k=4")
+    type_("look", "zoo:simpleconvnet", "digits", "--limit", 60, "-o", out, "-q", "--set", "activity.k=4", *FEW)
     assert open_run(out)["activity"].top_index["conv1"].shape == (32, 4)
 
 
@@ -119,7 +132,7 @@ def test_wrong_use_ends_with_code_2_and_says_what_is_right(type_, tmp_path, word
 
 
 def test_a_folder_with_another_run_is_left_alone(type_, tmp_path):
-    type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report")
+    type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report", *FEW)
     before = (tmp_path / "run" / "run.json").read_bytes()
     code, _, err = type_("look", "zoo:simpleconvnet", "digits", "--limit", 30, "-o", tmp_path / "run", "-q")
     assert code == 2
@@ -175,7 +188,7 @@ def test_only_networks_of_the_zoo_are_trained(type_):
 
 
 def test_a_report_can_be_written_again(type_, tmp_path):
-    type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report")
+    type_("look", "zoo:simpleconvnet", "digits", "--limit", 40, "-o", tmp_path / "run", "-q", "--no-report", *FEW)
     code, out, _ = type_("report", tmp_path / "run", "-o", tmp_path / "pages")
     assert (code, out) == (0, f"Report: {tmp_path / 'pages' / 'index.html'}\n")
 
@@ -197,7 +210,8 @@ BROKEN = {"03.png": "no image that Pillow can identify", "07.png": "the file is 
 
 
 def test_look_goes_on_without_labels_and_without_broken_images_and_says_which(type_, tmp_path, photos):
-    code, out, _ = type_("look", "zoo:simpleconvnet", photos, "-o", tmp_path / "run", "-q", "--no-report")
+    words = ("look", "zoo:simpleconvnet", photos, "-o", tmp_path / "run", "-q", "--no-report")
+    code, out, _ = type_(*words, "--analyses", "activity,preferences")
     assert code == 0
     assert (
         "skipped 2 images that cannot be read: 03.png (no image that Pillow can identify), 07.png (the file is empty)\n"
@@ -269,7 +283,7 @@ def test_the_number_of_decoders_changes_no_result(type_, tmp_path, photos):
     found = []
     for decoders in (1, 4):
         out = tmp_path / str(decoders)
-        type_("look", "zoo:simpleconvnet", photos, "-o", out, "-q", "--no-report", "--decoders", decoders)
+        type_("look", "zoo:simpleconvnet", photos, "-o", out, "-q", "--no-report", "--decoders", decoders, *FEW)
         found.append(next((out / "results").glob("activity-*.safetensors")).read_bytes())
     assert found[0] == found[1]
 
@@ -278,7 +292,7 @@ def test_a_factory_of_ones_own_is_looked_at(type_, tmp_path):
     code = "import torch\n\n\ndef make():\n    return torch.zeros(9, 1, 28, 28)\n"
     (tmp_path / "data.py").write_text(code)
     words = ("look", "zoo:simpleconvnet", f"file:{tmp_path / 'data.py'}:make", "-o", tmp_path / "run", "-q")
-    assert type_(*words, "--no-report")[0] == 0
+    assert type_(*words, "--no-report", *FEW)[0] == 0
     assert open_run(tmp_path / "run").info["images"]["notes"][0].startswith("floating point is taken as prepared")
 
 

@@ -57,6 +57,7 @@ def test_look_speaks_json_and_its_progress_goes_to_the_error_stream(type_, tmp_p
 
 def test_demo_speaks_json(spoken, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(demo_module, "RECIPE", dataclasses.replace(demo_module.RECIPE, epochs=1))
+    monkeypatch.setattr(demo_module, "NETWORK", "zoo:simpleconvnet_pruned")  # the other is looked at in test_demo.py
     found = spoken("demo", "-o", tmp_path / "demo", "-q")
     assert found["report"] == str(tmp_path / "demo" / "index.html")
     low, high = found["interval"]

@@ -1,6 +1,7 @@
 """Results do not depend on how the images were cut into batches, as far as the network itself does not."""
 
 import functools
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,27 @@ from microtome.analysis import Result
 from microtome.runs.runner import Look
 from toys import seen
 
-LIMIT = 60
-SETTINGS = {"superstimuli": {"units": 1, "climb": 5}, "deconvnet": {"images": 1}}  # more sees no more of the batches
+LIMIT = 40
+SETTINGS = {"superstimuli": {"units": 1, "climb": 5}, "deconvnet": {"images": 1}, "faithfulness": {"units": 1}}
+FEWER = 10  # more sees no more of the batches
 
 
 @functools.cache
 def specimen(folder: Path) -> mt.Specimen:
     model = mt.open_model(f"zoo:resnet20@{folder / 'resnet20_cifar10.safetensors'}")
-    return mt.Specimen(model=model, images=mt.open_images(folder / "cifar10" / "test", like=model).limit(LIMIT))
+    return mt.Specimen(
+        model=model, images=mt.open_images(folder / "cifar10" / "test", like=model).limit(LIMIT), effort="quick"
+    )
 
 
 @functools.cache
 def results(folder: Path, batch_size: int) -> dict[str, Result]:
     analyses = [cls(**SETTINGS.get(name, {})) for name, cls in registry().items()]
-    outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
+    with pytest.MonkeyPatch.context() as patch:
+        for cls in registry().values():
+            budget = getattr(inspect.getmodule(cls), "BUDGET", {})
+            patch.setitem(budget, "quick", budget.get("quick", 0.0) / FEWER)
+        outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
     assert not outcome.skipped
     return outcome.results
 

@@ -26,8 +26,8 @@ CHROMIUM_FLAGS = [
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A look at a network with random weights: nothing but its pages is tested here."""
     model = mt.open_model("zoo:simpleconvnet")
-    images = mt.open_images("digits", like=model).limit(150)
-    made = mt.look(model, images, out=tmp_path_factory.mktemp("report") / "run")
+    images = mt.open_images("digits", like=model).limit(100)
+    made = mt.look(model, images, out=tmp_path_factory.mktemp("report") / "run", effort="quick")
     made.report()
     return made
 

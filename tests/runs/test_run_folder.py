@@ -227,22 +227,32 @@ import microtome as mt
 from journeys import digits
 
 torch.set_num_threads(1)
-folder, at_call, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 specimen = digits()
-original, calls = getattr(Path, name), [0]
 
-def killer(path, *args):
-    if "run" in path.parts[-4:] or path.is_relative_to(folder):
-        calls[0] += 1
-        if calls[0] == at_call:
-            if name == "write_bytes":  # half a file is on the disk
-                original(path, args[0][: len(args[0]) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-    return original(path, *args)
+def look(folder, at_call, name):
+    original, calls = getattr(Path, name), [0]
 
-setattr(Path, name, killer)
-mt.look(specimen.model, specimen.images, out=folder, analyses=["activity", "filters"], batch_size=4)
+    def killer(path, *args):
+        if "run" in path.parts[-4:] or path.is_relative_to(folder):
+            calls[0] += 1
+            if calls[0] == at_call:
+                if name == "write_bytes":  # half a file is on the disk
+                    original(path, args[0][: len(args[0]) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+        return original(path, *args)
+
+    setattr(Path, name, killer)
+    mt.look(specimen.model, specimen.images, out=folder, analyses=["activity", "filters"], batch_size=4)
+
+for case in sys.argv[2:]:  # each in a process of its own, whose beginning they share
+    process = os.fork()
+    if not process:
+        at_call, name = case.split("-")
+        look(Path(sys.argv[1]) / case / "run", int(at_call), name)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
+KILLED = ("2-write_bytes", "4-replace", "6-write_bytes", "8-write_bytes", "11-replace")
 
 
 @pytest.fixture(scope="module")
@@ -250,20 +260,22 @@ def whole(specimen, tmp_path_factory) -> Run:
     return mt.look(specimen.model, specimen.images, out=tmp_path_factory.mktemp("whole") / "run", analyses=FEW)
 
 
-@pytest.mark.parametrize(
-    ("at_call", "name"), [(2, "write_bytes"), (4, "replace"), (6, "write_bytes"), (8, "write_bytes"), (11, "replace")]
-)
-def test_a_process_killed_while_it_writes_leaves_a_folder_that_opens_and_goes_on(
-    at_call, name, specimen, whole, tmp_path
-) -> None:
-    folder = tmp_path / "run"
-    tests = str(Path(__file__).parent)
-    killed = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), str(at_call), name],
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """A folder with a run for each of KILLED, that a process wrote until it was killed."""
+    home, tests = tmp_path_factory.mktemp("killed"), str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(home), *KILLED],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
     )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert done.stdout.decode().split() == [str(-signal.SIGKILL)] * len(KILLED), done.stderr.decode()
+    return home
+
+
+@pytest.mark.parametrize("case", KILLED)
+def test_a_process_killed_while_it_writes_leaves_a_folder_that_opens_and_goes_on(case, specimen, whole, killed) -> None:
+    folder = killed / case / "run"
     assert any(path.name.endswith(".tmp") for path in folder.rglob("*"))
     refused(lambda: mt.open_run(folder))
     run = mt.look(specimen.model, specimen.images, out=folder, analyses=FEW, batch_size=4)

@@ -192,7 +192,7 @@ def test_resnet20s_negative_scales_are_those_of_its_file(resnet20, data_folder) 
 @pytest.mark.data
 def test_the_preprocessing_of_squeezenet_looks_right_and_wrong_numbers_do_not(data_folder) -> None:
     model = mt.open_model(f"torchvision:squeezenet1_0@{data_folder / 'squeezenet1_0_imagenet.safetensors'}")
-    images = mt.open_images(data_folder / "imagenet500", model).limit(40)
+    images = mt.open_images(data_folder / "imagenet500", model).limit(20)
     assert mt.doctor(model, images).trials.verdict == "looks right"
     wrong = mt.doctor(with_numbers(model, 0.0, 1.0), without_labels(images)).trials
     assert (wrong.verdict, wrong.best.name) == ("looks wrong", "ImageNet's mean and std")
