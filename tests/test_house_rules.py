@@ -148,7 +148,9 @@ def test_no_committed_text_names_a_place_on_somebodys_machine() -> None:
 def test_every_file_that_the_architecture_names_is_there() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     named = set(re.findall(r"`([\w/]+\.(?:py|js))\b", text))
-    there = {str(path.relative_to(ROOT)) for folder in ("src", "tests", "examples") for path in (ROOT / folder).rglob("*.*")}
+    there = {
+        str(path.relative_to(ROOT)) for folder in ("src", "tests", "examples") for path in (ROOT / folder).rglob("*.*")
+    }
     assert {name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)} == set()
     rooms = set(re.findall(r"`([\w/]+)/`", text))
     assert {room for room in rooms if not any(f"/{room}/" in f"/{path}" for path in there)} == set()
