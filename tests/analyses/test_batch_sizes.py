@@ -56,14 +56,14 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize("name", list(registry()))
 def test_the_same_images_and_positions_and_sums_to_twelve_digits_at_every_batch_size(
     data_folder: Path, name, batch_size
 ) -> None:
     if not unchanged(data_folder, batch_size):
         pytest.skip("on this machine torch itself rounds otherwise in other batches")
-    mine, known = (leaves(results(data_folder, size)[name].to_state()) for size in (batch_size, LIMIT))
+    mine, known = (leaves(results(data_folder, size)[name].to_state()) for size in (batch_size, 2 * LIMIT))
     for (path, one), (_, other) in zip(mine, known, strict=True):
         if isinstance(one, np.ndarray | float) and np.asarray(one).dtype.kind == "f":
             known_to_all = np.abs(other)[np.isfinite(other)] if np.ndim(other) else np.nan_to_num(other)

@@ -14,6 +14,7 @@ import pytest
 from torch import nn
 
 import microtome as mt
+from house import ROOT
 from journeys import assert_same, digits
 from microtome.errors import BadRun, MicrotomeError, RunFailed, UsageError
 from microtome.runs.run import Run
@@ -263,7 +264,7 @@ def whole(specimen, tmp_path_factory) -> Run:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> Path:
     """A folder with a run for each of KILLED, that a process wrote until it was killed."""
-    home, tests = tmp_path_factory.mktemp("killed"), str(Path(__file__).parent)
+    home, tests = tmp_path_factory.mktemp("killed"), str(ROOT / "tests")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(home), *KILLED],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])},

@@ -19,8 +19,10 @@ from untouched_subjects import BUILDS, MODES, TOYS, lived_in, look, model_of, on
 
 SLOW = (Filters, Twins)  # minutes on wide layers, and never near the network: they see weights and answers
 FEWER = 50
-BETWEEN = ("resnet32", "resnet44")  # built by the same code as resnet20 and resnet56
-ASKED = 4  # layers of a large network, and its last one
+# These are left to the other tests below: all analyses look at networks of the same operations (resnet20, squeezenet and
+# resnet18, googlenet), and take longest on these.
+LIKE_OTHERS = ("resnet32", "resnet44", "resnet56", "vgg11_bn", "inception_v3")
+ASKED = 2  # layers of a large network, and its last one
 BRIEF = {Superstimuli: lambda: Superstimuli(climb=2)}  # what a network does in two steps it does in a hundred
 SMALL = (*TOYS, "resnet20")
 
@@ -43,7 +45,7 @@ def with_few_layers(*words) -> Sites:
     return Sites(listed, sites.output, sites.containers)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDS if name not in BETWEEN])
+@pytest.mark.parametrize("name", [name for name in BUILDS if name not in LIKE_OTHERS])
 def test_after_a_look_with_all_analyses_everything_is_as_it_was(name, monkeypatch) -> None:
     if name not in SMALL:  # the same steps through the whole network, fewer of them
         monkeypatch.setattr("microtome.network.model.find_sites", with_few_layers)
