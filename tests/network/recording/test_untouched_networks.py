@@ -19,8 +19,8 @@ from untouched_subjects import BUILDS, MODES, TOYS, lived_in, look, model_of, on
 
 SLOW = (Filters, Twins)  # minutes on wide layers, and never near the network: they see weights and answers
 FEWER = 50
-# These are left to the other tests below: all analyses look at networks of the same operations (resnet20, squeezenet and
-# resnet18, googlenet), and take longest on these.
+# These are left to the other tests below: all analyses look at networks of the same operations (resnet20, resnet18,
+# squeezenet, googlenet), and take longest on these.
 LIKE_OTHERS = ("resnet32", "resnet44", "resnet56", "vgg11_bn", "inception_v3")
 ASKED = 2  # layers of a large network, and its last one
 BRIEF = {Superstimuli: lambda: Superstimuli(climb=2)}  # what a network does in two steps it does in a hundred
