@@ -20,7 +20,7 @@ from .transforms import moved
 
 # Of all activations of a batch, which the way back needs. Larger batches are slower on a CPU: what they free goes back
 # to the system, and every step asks for it again page by page.
-ROW_BYTES = {"cpu": 45_000_000}
+ROW_BYTES = {"cpu": 90_000_000}
 ELSEWHERE = 1 << 30
 MOST_ROWS = 64
 
