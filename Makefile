@@ -21,13 +21,13 @@ demo: $(VENV)/.product  ## train a small network on real digits, look at it, wri
 	$(BIN)/microtome demo
 
 test: $(VENV)/.dev  ## what needs the shared data, a browser or a peer is skipped without it, and says so
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev  ## all of CI: style, types, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.dev  ## every performance claim, ours and the peer in one process (slow; needs a quiet machine)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
