@@ -10,6 +10,7 @@ other. Weights are random and drawn from a seed: neither side's time depends on 
 
 import argparse
 import ctypes
+import os
 import subprocess
 import sys
 import warnings
@@ -26,6 +27,7 @@ from microtome.network.open import Model, open_model
 
 SITE, SIZE = "features.14", 224
 DEEP = "features.21"  # its receptive field covers little less than the image
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 17)}  # read by glibc when a process starts
 BESIDE = 8  # channels of the deeper comparisons: Captum's loop is slow
 WINDOW_BAR, WHOLE_BAR, MEMORY_BAR, EXACT = 1 / 30, 0.6, 1.3, 1e-6
 
@@ -66,12 +68,16 @@ def difference(trace: Trace, channels: int) -> float:
 
 
 def peak(channels: int, windows: Windows) -> float:
-    """MB at the peak of a fresh process that projects so many units of the deeper layer, above the model at rest."""
+    """MB at the peak of a fresh process that projects so many units of the deeper layer, above the model at rest.
+
+    The allocator gives back what is freed (a fixed threshold): else the peak is of what it keeps, which differs by run.
+    """
     code = (
         f"import sys; sys.path.insert(0, {str(__file__).rpartition('/')[0]!r}); import deconvnet as d; "
         f"print(d.peak_here({channels}, {windows!r}))"
     )
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                                env=os.environ | GIVES_BACK).stdout)  # fmt: skip
 
 
 def peak_here(channels: int, windows: Windows) -> float:
@@ -124,9 +130,10 @@ def main() -> int:
     good.append(claim("one-image-many-channels/captum", found["whole"] / found["captum"], WHOLE_BAR))
     for windows in ("never", "always"):
         one, many = peak(1, windows), peak(64, windows)  # type: ignore[arg-type]
-        print(f"{DEEP}, windows {windows}: {one:.0f} MB for one unit, {many:.0f} MB for 64")
+        print(f"{DEEP}, windows {windows}: {one:.0f} MB for one unit, {many:.0f} MB for 64, maps included")
         if windows == "never":
-            good.append(claim("memory-64-units/1", many / one, MEMORY_BAR))
+            maps = 3 * SIZE**2 * 4 / 2**20  # MB of one: what was asked for has to lie somewhere
+            good.append(claim("memory-64-units/1, beyond their maps", (many - 64 * maps) / (one - maps), MEMORY_BAR))
     return 0 if all(good) else 1
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .images.collection import Images
     from .network.open import Model, open_model
     from .network.recording.edits import Edit
+    from .network.sources.weights import load_pruned
     from .network.specimen import Specimen
+    from .network.surgery.removing import remove_channels
     from .runs.run import Run, open_run
     from .sheets.activation import maps
     from .sheets.decision import decision
@@ -34,7 +36,8 @@ _HOMES = {
     "each": "analysis", "setting": "analysis", "Stage": "api", "look": "api", "look_share": "api", "merge": "api",
     "open_images": "api", "MicrotomeError": "errors",
     "Images": "images.collection", "Edit": "network.recording.edits", "Model": "network.open",
-    "open_model": "network.open",
+    "open_model": "network.open", "load_pruned": "network.sources.weights",
+    "remove_channels": "network.surgery.removing",
     "Specimen": "network.specimen", "Run": "runs.run", "open_run": "runs.run", "maps": "sheets.activation",
     "reconstruct": "sheets.reconstruction", "dissect": "sheets.dissection", "decision": "sheets.decision",
     "grad_cam": "sheets.evidence", "occlusion": "sheets.occlusion", "superstimuli": "sheets.superstimulus",
@@ -61,6 +64,7 @@ __all__ = [
     "each",
     "export",
     "grad_cam",
+    "load_pruned",
     "look",
     "look_share",
     "maps",
@@ -70,6 +74,7 @@ __all__ = [
     "open_model",
     "open_run",
     "reconstruct",
+    "remove_channels",
     "setting",
     "superstimuli",
 ]

@@ -8,6 +8,7 @@ MicrotomeError              the root: what was given, what is allowed, what to d
 │   └── BadRun              a folder is not a run, or a run of something else
 └── RunFailed               exit code 1: the work was started and could not be finished
     ├── NotApplicable       an analysis cannot say anything about this specimen; the run goes on without it
+    ├── CannotRemove        channels that cannot be taken out of a network; it stays as it was
     ├── ModelFailed         the network itself raised
     └── CallOrderChanged    the network did something else than when its sites were found
 """
@@ -53,6 +54,10 @@ class RunFailed(MicrotomeError):
 
 class NotApplicable(RunFailed):
     """An analysis cannot say anything about this specimen; the run goes on without it."""
+
+
+class CannotRemove(RunFailed):
+    """Channels that cannot be taken out of a network; it stays as it was."""
 
 
 class ModelFailed(RunFailed):

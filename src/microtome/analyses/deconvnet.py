@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 K = 9  # strongest images of a unit, as many as its page shows crops
-BUDGET: dict[Effort, float] = {"quick": 1e11, "normal": 1e12, "full": float("inf")}  # multiply-adds of all pictures
+BUDGET: dict[Effort, float] = {"quick": 2e10, "normal": 5e11, "full": float("inf")}  # multiply-adds of all pictures
 SHEET = 96  # pixels of a picture's side on the network's sheet
 ROWS = 6  # layers of that sheet
 LEFT_OUT = ("Left out, because those of this layer cost more than the effort allows: look again with --effort full, "

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import UnknownName
 from ..images.preprocessing import Preprocessing
+from .cutting.cuts import Cut
 from .recording.inputs import like_parameters, smooth_images
 from .recording.receptive_field import Field, receptive_fields
 from .recording.sites import Sites, find_sites
@@ -20,7 +21,8 @@ from .recording.untouched import untouched
 class Model:
     """One network with what is known about it. `source` is how it was opened, `weights` says in words which it has.
 
-    `notes` are sentences that everybody who uses it should read, such as that a weight is no number.
+    `notes` are sentences that everybody who uses it should read, such as that a weight is no number. `cuts` say which
+    channels were taken out of the network as its constructor makes it.
     """
 
     module: nn.Module
@@ -31,6 +33,7 @@ class Model:
     preprocessing_from: str
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
     @cached_property
     def sites(self) -> Sites:

@@ -14,7 +14,7 @@ from .sources.from_module import wrap_module
 from .sources.from_scratch import SUFFIX, open_scratch
 from .sources.from_timm import open_timm
 from .sources.from_torchvision import open_torchvision
-from .sources.weights import RANDOM, load_weights, odd_numbers, same_random_weights
+from .sources.weights import RANDOM, load_weights, named, odd_numbers, same_random_weights
 from .zoo import ZOO
 
 __all__ = ("Model", "open_model")
@@ -74,9 +74,9 @@ def _open_zoo(source: str, name: str, weights: str, trust_pickle: bool) -> Model
     entry = ZOO[name]
     with same_random_weights():
         module = entry.build().eval()
-    if weights:
-        load_weights(module, Path(weights), trust_pickle=trust_pickle)
+    cuts = load_weights(module, Path(weights), trust_pickle=trust_pickle) if weights else ()
     return Model(
-        module=module, name=name, source=source, weights=Path(weights).name if weights else RANDOM,
+        module=module, name=name, source=source, weights=named(weights, cuts) if weights else RANDOM,
         preprocessing=entry.preprocessing, preprocessing_from=f"zoo entry {name}", class_names=entry.class_names,
+        cuts=cuts,
     )  # fmt: skip

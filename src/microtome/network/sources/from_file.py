@@ -10,7 +10,7 @@ from ...errors import BadModel
 from ...factories import call, imported
 from ..model import Model
 from .from_module import wrap_module
-from .weights import RANDOM, load_weights, same_random_weights
+from .weights import RANDOM, load_weights, named, same_random_weights
 
 RULE = "A network of a file is file:PATH.py:FACTORY"
 WRITE = "Write file:PATH.py:FACTORY or file:PATH.py:FACTORY@WEIGHTS"
@@ -33,11 +33,10 @@ def open_file(source: str, rest: str, trust_pickle: bool) -> Model:
         module = _build(file, factory, f"{factory}() in {path.name}")
     facts = {name.lower(): getattr(file, name) for name in FACTS if hasattr(file, name)}
     opened = wrap_module(module, origin=f"{path.name} holds", **facts)
-    if weights:
-        load_weights(module, Path(weights), trust_pickle=trust_pickle)
+    cuts = load_weights(module, Path(weights), trust_pickle=trust_pickle) if weights else ()
     given = [name for name in FACTS[:3] if name.lower() in facts]
     return replace(
-        opened, name=factory, source=source, weights=Path(weights).name if weights else RANDOM,
+        opened, name=factory, source=source, weights=named(weights, cuts) if weights else RANDOM, cuts=cuts,
         preprocessing_from=f"{', '.join(given)} of {path.name}" if given else f"defaults ({path.name} says nothing)",
     )  # fmt: skip
 

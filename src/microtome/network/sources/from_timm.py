@@ -7,8 +7,9 @@ from typing import Any
 from ...checks import known
 from ...errors import BadModel
 from ...images.preprocessing import RESAMPLING, Preprocessing
+from ..cutting.cuts import Cut
 from ..model import Model
-from .weights import RANDOM, is_weights_file, load_weights, same_random_weights
+from .weights import RANDOM, is_weights_file, load_weights, named, same_random_weights
 
 NAMED = "DEFAULT"  # the weights that the name stands for in timm
 
@@ -32,15 +33,16 @@ def open_timm(source: str, name: str, weights: str, trust_pickle: bool) -> Model
                 "NAME is an architecture of timm, with a dot and a tag for one of its weights",
                 "Check the tag and the network, or give a file instead: timm:NAME@FILE.safetensors",
             ) from error
+    cuts: tuple[Cut, ...] = ()
     if is_file:
-        load_weights(module, Path(weights), trust_pickle=trust_pickle)
+        cuts = load_weights(module, Path(weights), trust_pickle=trust_pickle)
     expected = timm.data.resolve_model_data_config(module)
     own = getattr(module, "pretrained_cfg", None) or {}
     return Model(
         module=module, name=name, source=source,
-        weights=Path(weights).name if is_file else f"timm's own for {name}" if weights else RANDOM,
+        weights=named(weights, cuts) if is_file else f"timm's own for {name}" if weights else RANDOM,
         preprocessing=_of_config(expected, name), preprocessing_from=f"timm's configuration of {name}",
-        class_names=tuple(own.get("label_names") or ()), notes=_notes(expected),
+        class_names=tuple(own.get("label_names") or ()), notes=_notes(expected), cuts=cuts,
     )  # fmt: skip
 
 

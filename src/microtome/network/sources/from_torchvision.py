@@ -6,8 +6,9 @@ from typing import Any
 from ...checks import known
 from ...errors import BadModel
 from ...images.preprocessing import Preprocessing
+from ..cutting.cuts import Cut
 from ..model import Model
-from .weights import RANDOM, is_weights_file, load_weights, same_random_weights
+from .weights import RANDOM, is_weights_file, load_weights, named, same_random_weights
 
 # heads that only training uses: of GoogLeNet and Inception, and of the segmentation networks
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
@@ -40,13 +41,14 @@ def open_torchvision(source: str, name: str, weights: str, trust_pickle: bool) -
                 "Named weights come from the network or from torch's cache",
                 "Give a file instead: torchvision:NAME@FILE.safetensors",
             ) from error
+    cuts: tuple[Cut, ...] = ()
     if is_file:
-        load_weights(module, Path(weights), trust_pickle=trust_pickle, passed_over=AUXILIARY)
-    named = Path(weights).name if is_file else (entry.name if weights else RANDOM)
+        cuts = load_weights(module, Path(weights), trust_pickle=trust_pickle, passed_over=AUXILIARY)
+    words = named(weights, cuts) if is_file else (entry.name if weights else RANDOM)
     return Model(
-        module=module, name=name, source=source, weights=named, preprocessing=preprocessing,
+        module=module, name=name, source=source, weights=words, preprocessing=preprocessing,
         preprocessing_from=f"torchvision's entry {entry}", class_names=tuple(entry.meta.get("categories", ())),
-        notes=_notes(type(transforms).__name__, preprocessing),
+        notes=_notes(type(transforms).__name__, preprocessing), cuts=cuts,
     )  # fmt: skip
 
 

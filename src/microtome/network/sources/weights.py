@@ -1,7 +1,8 @@
 """Weights from a file: read without running anything that it brings, and loaded only if every key fits."""
 
+import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ...errors import BadModel
+from ..cutting.cuts import Cut, in_words
+from ..cutting.kept import cuts_in, replay
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 ALLOWED = (
@@ -39,13 +42,16 @@ def same_random_weights() -> Iterator[None]:
 
 def load_weights(
     module: nn.Module, path: Path, *, trust_pickle: bool = False, passed_over: tuple[str, ...] = ()
-) -> None:
+) -> tuple[Cut, ...]:
     """Load a file of weights into a module; every key must fit, numbers are cast to the module's type.
 
+    If the file says that channels were removed, they are taken out of the module first; which, is the answer.
     Keys of the file that begin like one of `passed_over` may have no place in the module.
 
     Raises: BadModel, with the keys that are missing, unexpected, of another shape or no such numbers.
     """
+    cuts = cuts_in(path)
+    replay(module, cuts, path.name)
     wanted = module.state_dict()
     state = _without_prefixes(read_state(path, trust_pickle=trust_pickle), wanted)
     shared = sorted(set(state) & set(wanted))
@@ -63,6 +69,7 @@ def load_weights(
             "Check that the architecture and the file belong together",
         )
     module.load_state_dict(state, strict=False)
+    return cuts
 
 
 def read_state(path: Path, *, trust_pickle: bool = False) -> Mapping[str, Tensor]:
@@ -76,6 +83,11 @@ def read_state(path: Path, *, trust_pickle: bool = False) -> Mapping[str, Tensor
         raise BadModel(f"{path.name} ends in {path.suffix!r}", ALLOWED, "Convert it, or name it as what it is")
     is_safe = path.suffix.lower() == ".safetensors"
     return _state(_read_safetensors(path) if is_safe else _read_torch(path, trust_pickle), path)
+
+
+def named(weights: str, cuts: tuple[Cut, ...]) -> str:
+    """What a file of weights is called, and how many channels it is without."""
+    return in_words(Path(weights).name, cuts)
 
 
 def odd_numbers(module: nn.Module) -> tuple[str, ...]:
@@ -189,3 +201,17 @@ def _kind(tensor: Tensor) -> str:
 def _listed(keys: list[str]) -> str:
     more = f" and {len(keys) - LISTED_KEYS} more" if len(keys) > LISTED_KEYS else ""
     return f"{len(keys)} ({', '.join(keys[:LISTED_KEYS])}{more})"
+
+
+def load_pruned(build: Callable[[], nn.Module] | nn.Module, path: str | Path) -> nn.Module:
+    """A pruned network from its constructor (or a whole network, which is copied) and the file that was kept of it.
+
+    Raises: BadModel if they do not belong together, or if the file is damaged.
+    """
+    if not (isinstance(build, nn.Module) or callable(build)):
+        raise BadModel(f"load_pruned was given {build!r} to build the network with",
+                       "A network is built by a function or class, or is a module",
+                       "Open networks by name with open_model, as zoo:resnet20@FILE")  # fmt: skip
+    module = copy.deepcopy(build) if isinstance(build, nn.Module) else build()
+    load_weights(module, Path(path))
+    return module.eval()

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..model import Model
+from ..recording.in_order import InOrder
 from ..recording.measure import FEWEST_ROWS
 from ..recording.sites import Site, Sites
 from ..recording.untouched import untouched
-from .replacing import InOrder, run
+from .replacing import run
 
 LENGTH, WIDTH = 1 / 4, 1 / 16  # of a bar, in short sides of the picture
 BATCH = 8  # pictures at a time

@@ -11,8 +11,9 @@ from ...formulas.linear_fit import Sums, correlations, explained, least_squares,
 from ...formulas.omission import Kind
 from ..model import Model
 from ..parts.linear_layers import LinearLayer
+from ..recording.in_order import InOrder
 from ..recording.sites import Site, Sites
-from .replacing import InOrder, answers, read_at
+from .replacing import answers, read_at
 from .standing_in import StandIn, identity, kinds, linear_map, mean_stand_in, origins, shifts
 
 POSITIONS = 128  # of a layer's map, drawn once: neighbours hardly differ
