@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 import microtome as mt
-from microtome.analyses import registry
+from microtome.analyses import general, registry
 from microtome.images.sources import open_images
 from microtome.network.zoo.simpleconvnet import SimpleConvNet
 from microtome.runs.runner import Look, Outcome
@@ -86,4 +86,4 @@ SUBJECTS: dict[str, Callable[[], mt.Specimen]] = {
 
 def looked(specimen: mt.Specimen, **options: object) -> Outcome:
     """What all analyses find with their default settings."""
-    return Look(specimen, **options).run([cls() for cls in registry().values()])
+    return Look(specimen, **options).run([cls() for cls in general(registry()).values()])

@@ -180,7 +180,8 @@ class Analysis(ABC):
 
     `name` is what users type: the class's, in small letters. `question` is the sentence that a curious reader would
     ask: the first line of the class's docstring. Either may be said otherwise. `result` is the class it returns.
-    `topic` is the heading of the first page under which the question stands.
+    `topic` is the heading of the first page under which the question stands. One that is not `general` is for
+    specimens of its own kind, and is asked by its name alone.
     """
 
     name: ClassVar[str]
@@ -188,6 +189,7 @@ class Analysis(ABC):
     result: ClassVar[type[Result]]
     requires: ClassVar[tuple[str, ...]] = ()
     topic: ClassVar[Topic] = "further"
+    general: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         own = vars(cls)

@@ -11,6 +11,7 @@ from .commands.dream import dream
 from .commands.explain import explain
 from .commands.export import export
 from .commands.look import look, merge
+from .commands.prune import prune
 from .commands.report import report
 from .commands.reproduce import reproduce
 from .commands.sites import sites
@@ -19,7 +20,7 @@ from .errors import MicrotomeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
-for command in (demo, sites, analyses, doctor, look, merge, report, explain, dream, export, train, reproduce):
+for command in (demo, sites, analyses, doctor, look, merge, report, explain, dream, prune, export, train, reproduce):
     app.command()(command)
 
 

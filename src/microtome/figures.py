@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -111,6 +111,16 @@ def through_layers(values: Mapping[str, np.ndarray], label: str) -> "Figure":
     axes.set_ylabel(label)
     axes.legend()
     return figure
+
+
+def as_pixels(figure: "Figure", dpi: int = 120) -> np.ndarray:
+    """A figure drawn. Shapes: -> (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(dpi)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def grey(picture: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import microtome as mt
-from microtome.analyses import registry
+from microtome.analyses import general, registry
 from microtome.analysis import Result
 from microtome.runs.runner import Look
 from toys import seen
@@ -29,9 +29,9 @@ def specimen(folder: Path) -> mt.Specimen:
 
 @functools.cache
 def results(folder: Path, batch_size: int) -> dict[str, Result]:
-    analyses = [cls(**SETTINGS.get(name, {})) for name, cls in registry().items()]
+    analyses = [cls(**SETTINGS.get(name, {})) for name, cls in general(registry()).items()]
     with pytest.MonkeyPatch.context() as patch:
-        for cls in registry().values():
+        for cls in general(registry()).values():
             budget = getattr(inspect.getmodule(cls), "BUDGET", {})
             patch.setitem(budget, "quick", budget.get("quick", 0.0) / FEWER)
         outcome = Look(specimen(folder), batch_size=batch_size).run(analyses)
@@ -57,7 +57,7 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 @pytest.mark.data
 @pytest.mark.parametrize("batch_size", [1, 7])
-@pytest.mark.parametrize("name", list(registry()))
+@pytest.mark.parametrize("name", list(general(registry())))
 def test_the_same_images_and_positions_and_sums_to_twelve_digits_at_every_batch_size(
     data_folder: Path, name, batch_size
 ) -> None:

@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 import microtome as mt
-from microtome.analyses import filters, registry
+from microtome.analyses import filters, general, registry
 from microtome.analysis import Analysis, Result
 from microtome.cards import (
     Card,
@@ -39,7 +39,7 @@ from microtome.workflows.doctor import fits_of
 from subjects import SUBJECTS, looked
 from toys import noise, opened
 
-NAMES = list(registry())
+NAMES = list(general(registry()))
 
 
 # classes cannot be spoken of without labels that number the outputs
@@ -55,7 +55,7 @@ WHY = {
     "network that classifies whole images. Read the other analyses, or give a classifier.",
 }
 NO_CLASSES = ("u_net", "pyramid")
-SKIPPED = {(subject, name) for subject in WHY for name in ("decisions", "preferences")}
+SKIPPED = {(subject, name) for subject in WHY for name in ("decisions", "preferences", "pruning")}
 SKIPPED |= {(subject, name) for subject in NO_CLASSES for name in ("effects", "pathways")}
 PAIRS = [pair for pair in itertools.product(SUBJECTS, NAMES) if pair not in SKIPPED]
 
@@ -126,7 +126,7 @@ def arrays_of(card: Card) -> list[np.ndarray | tuple[str, ...]]:
     return [content.unit, content.value]
 
 
-@pytest.mark.parametrize("cls", registry().values(), ids=NAMES)
+@pytest.mark.parametrize("cls", general(registry()).values(), ids=NAMES)
 def test_settings_are_frozen_keyword_only_and_explained(cls: type[Analysis]) -> None:
     parameters = cls.__dataclass_params__
     assert parameters.frozen
@@ -136,7 +136,7 @@ def test_settings_are_frozen_keyword_only_and_explained(cls: type[Analysis]) -> 
         assert field.metadata["help"].strip()
 
 
-@pytest.mark.parametrize("cls", registry().values(), ids=NAMES)
+@pytest.mark.parametrize("cls", general(registry()).values(), ids=NAMES)
 def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
     assert cls.question == inspect.getdoc(cls).splitlines()[0]
     assert cls.question.endswith("?")
@@ -266,14 +266,14 @@ def test_without_images_an_analysis_of_weights_still_works_and_the_others_say_wh
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_what_a_fit_refuses_is_what_a_look_skips_and_for_the_same_reason(subject) -> None:
     specimen, outcome = outcome_of(subject)
-    fits = fits_of(specimen, registry())
+    fits = fits_of(specimen, general(registry()))
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == outcome.skipped
     assert all((fit.verdict == "full") == (fit.reason == "") == (fit.instead == "") for fit in fits.values())
 
 
 def test_without_images_a_fit_refuses_what_a_look_skips() -> None:
     specimen = mt.Specimen(model=mt.open_model("zoo:simpleconvnet_pruned"))
-    fits = fits_of(specimen, registry())
+    fits = fits_of(specimen, general(registry()))
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == looked(specimen).skipped
     assert fits["filters"].verdict == "full"
 
@@ -281,7 +281,7 @@ def test_without_images_a_fit_refuses_what_a_look_skips() -> None:
 def test_a_network_without_layers_is_refused_by_all_that_read_units() -> None:
     model = opened(torch.nn.Sequential(torch.nn.Flatten()).eval())
     specimen = mt.Specimen(model=model, images=noise(model, 4))
-    fits = fits_of(specimen, registry())
+    fits = fits_of(specimen, general(registry()))
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == looked(specimen).skipped
     assert fits["filters"].reason == (
         "Sequential has no layers. Layers are convolutions and linear layers. Give a network that has some."
@@ -291,8 +291,8 @@ def test_a_network_without_layers_is_refused_by_all_that_read_units() -> None:
 def test_a_fit_runs_no_forward_pass_and_computes_no_result(monkeypatch) -> None:
     specimen = SUBJECTS["digits"]()
     assert specimen.sites
-    for cls in registry().values():
+    for cls in general(registry()).values():
         monkeypatch.setattr(cls, "result", None)
     monkeypatch.setattr(type(specimen.model.module), "__call__", lambda *_: pytest.fail("the network was called"))
     monkeypatch.setattr(filters, "kernel_pictures", lambda *_: pytest.fail("weights were drawn"))
-    assert all(cls().fit(specimen).verdict != "refused" for cls in registry().values())
+    assert all(cls().fit(specimen).verdict != "refused" for cls in general(registry()).values())

@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor, nn
 
 import microtome as mt
-from microtome.analyses import registry
+from microtome.analyses import general, registry
 from microtome.analysis import Fit, Pass, at
 from microtome.statistics import Moments
 from sketches import Sketch, SketchResult
@@ -36,7 +36,7 @@ def mixed() -> mt.Specimen:
     return mt.Specimen(model=model, images=noise(model, 40))
 
 
-@pytest.mark.parametrize("name", registry())
+@pytest.mark.parametrize("name", general(registry()))
 def test_digits_and_a_small_network_suit_every_analysis(name) -> None:
     assert fit(name, SUBJECTS["digits"]()) == Fit(verdict="full")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import microtome as mt
-from microtome.analyses import BUILT_IN, choose, registry
+from microtome.analyses import BUILT_IN, choose, general, registry
 from microtome.checks import SHOWN_CHOICES
 from microtome.errors import UnknownName, UsageError
 from microtome.runs.runner import Look
@@ -141,8 +141,11 @@ def test_chosen_analyses_come_in_the_order_of_the_registry() -> None:
     available = registry()
     names = [cls.name for cls in choose(["filters", " decisions"], available)]
     assert names == ["decisions", "filters"]
-    assert choose(["all"], available) == list(available.values())
-    assert choose(["filters", "all"], available) == list(available.values())
+    all_of_them = list(general(available).values())
+    assert choose(["all"], available) == all_of_them
+    assert choose(["filters", "all"], available) == all_of_them
+    assert set(available) - set(general(available)) == {"certificate"}
+    assert [cls.name for cls in choose(["certificate"], available)] == ["certificate"]
 
 
 def test_an_analysis_that_does_not_exist_brings_the_closest_one() -> None:

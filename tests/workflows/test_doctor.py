@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import microtome as mt
-from microtome.analyses import registry
+from microtome.analyses import general, registry
 from microtome.workflows.doctor import Diagnosis
 from toys import Plain, noise, opened, seeded
 
@@ -46,7 +46,7 @@ def diagnosis() -> Diagnosis:
 
 
 def test_it_says_for_every_analysis_how_far_it_fits(diagnosis) -> None:
-    assert set(diagnosis.fits) == set(registry())
+    assert set(diagnosis.fits) == set(general(registry()))
     assert {fit.verdict for fit in diagnosis.fits.values()} == {"full"}
 
 

@@ -12,6 +12,7 @@ from ..checks import known
 from ..errors import UsageError
 from ..factories import imported
 from .activity import Activity
+from .certificate import Certificate
 from .decisions import Decisions
 from .deconvnet import Deconvnet
 from .dissection import Dissection
@@ -24,13 +25,14 @@ from .maps import Maps
 from .omission import Omission
 from .pathways import Pathways
 from .preferences import Preferences
+from .pruning import Pruning
 from .specificity import Specificity
 from .superstimuli import Superstimuli
 from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection, Pathways, Effects, Omission, Duality,
+    Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
@@ -60,8 +62,8 @@ def registry(plugins: Iterable[Path] = ()) -> Registry:
 
 
 def choose(names: Iterable[str], available: Registry) -> list[type[Analysis]]:
-    """The analyses with these names ("all" for every one) and those whose results they need, in the order of the
-    registry.
+    """The analyses with these names ("all" for every general one) and those whose results they need, in the order of
+    the registry.
     """
     wanted = {name.strip() for name in names}
     waiting = list(wanted - {"all"})
@@ -71,7 +73,12 @@ def choose(names: Iterable[str], available: Registry) -> list[type[Analysis]]:
         fresh = [name for name in available[waiting.pop()].requires if name in available and name not in wanted]
         wanted.update(fresh)
         waiting += fresh
-    return [cls for name, cls in available.items() if name in wanted or "all" in wanted]
+    return [cls for name, cls in available.items() if name in wanted or ("all" in wanted and cls.general)]
+
+
+def general(available: Registry) -> Registry:
+    """The analyses that `all` stands for."""
+    return {name: cls for name, cls in available.items() if cls.general}
 
 
 def _add(found: Registry, cls: type[Analysis], origin: str) -> None:

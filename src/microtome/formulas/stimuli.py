@@ -14,6 +14,8 @@ STIMULI = (
     "blank",
 )
 LINE = 1 / 16  # width of a line, in short sides of the picture
+CURATED_WIDTHS = (1 / 14, 1 / 7)  # of lines, in short sides: 2 and 4 pixels of 28
+CURATED_ANGLES = tuple(22.5 * step for step in range(8))  # degrees
 DOT = 1 / 12  # radius of the dot, in short sides
 
 
@@ -40,6 +42,30 @@ def stimulus(name: str, size: tuple[int, int], channels: int) -> np.ndarray:
         inside = np.full(size, -1.0)
     covered = np.clip(inside + 0.5, 0, 1)  # of a pixel whose middle lies so far inside
     return np.repeat(np.round(255 * covered).astype(np.uint8)[None], channels, axis=0)
+
+
+def curated(size: tuple[int, int], channels: int) -> np.ndarray:
+    """Thirty display images: lines at 8 angles in 2 widths, edges at 8 angles, a dot, a disc, a ring, a cross, black,
+    white. A unit that selects patterns answers to few of them.
+
+    Shapes: size (H, W) -> (30, channels, H, W) uint8.
+    """
+    side = min(size)
+    up = ((size[0] - 1) / 2 - np.arange(size[0]))[:, None]
+    right = (np.arange(size[1]) - (size[1] - 1) / 2)[None, :]
+    away = np.hypot(up, right)
+    across = {angle: _distance(up, right, angle) for angle in CURATED_ANGLES}
+    inside = [width * side / 2 - np.abs(each) for width in CURATED_WIDTHS for each in across.values()]
+    inside += [
+        *across.values(),
+        DOT * side - away,
+        3 * DOT * side - away,
+        DOT * side / 2 - np.abs(away - 3 * DOT * side),
+    ]
+    inside += [DOT * side / 2 - np.minimum(np.abs(across[0.0]), np.abs(across[90.0]))]
+    inside += [np.full(size, -1.0), np.full(size, 1.0)]
+    covered = np.clip(np.stack([np.broadcast_to(each, size) for each in inside]) + 0.5, 0, 1)
+    return np.repeat(np.round(255 * covered).astype(np.uint8)[:, None], channels, axis=1)
 
 
 def _distance(up: np.ndarray, right: np.ndarray, angle: float) -> np.ndarray:

@@ -3,7 +3,9 @@
 from .confusion import Confusion, Predictions
 from .extremes import Extremes
 from .histogram import Histogram
+from .importance import Taylor
 from .maps import Maps
+from .mean_map import MeanMap
 from .moments import ClassMeans, Firing, Moments
 from .quantiles import Quantiles
 from .rows import Rows
@@ -19,9 +21,11 @@ __all__ = [
     "Firing",
     "Histogram",
     "Maps",
+    "MeanMap",
     "Moments",
     "Predictions",
     "Quantiles",
     "Rows",
     "Statistic",
+    "Taylor",
 ]

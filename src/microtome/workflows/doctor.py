@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..analyses import Registry, registry
+from ..analyses import Registry, general, registry
 from ..analysis import Fit, without
 from ..api import open_images
 from ..images.collection import Images
@@ -101,7 +101,7 @@ def doctor(
         model=opened.name, weights=opened.weights,
         preprocessing=f"{opened.preprocessing} ({opened.preprocessing_from})",
         images=NO_IMAGES if seen is None else f"{len(seen):,} from {seen.source}; {seen.labelling}",
-        fits=fits_of(specimen, registry(plugins)), remarks=remarks,
+        fits=fits_of(specimen, general(registry(plugins))), remarks=remarks,
         trials=None if seen is None or opened.weights == RANDOM else try_inputs(specimen, place, progress),
     )  # fmt: skip
 

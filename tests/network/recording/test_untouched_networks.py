@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from microtome.analyses import registry
+from microtome.analyses import general, registry
 from microtome.analyses.filters import Filters
 from microtome.analyses.superstimuli import Superstimuli
 from microtome.analyses.twins import Twins
@@ -49,12 +49,12 @@ def with_few_layers(*words) -> Sites:
 def test_after_a_look_with_all_analyses_everything_is_as_it_was(name, monkeypatch) -> None:
     if name not in SMALL:  # the same steps through the whole network, fewer of them
         monkeypatch.setattr("microtome.network.model.find_sites", with_few_layers)
-        for cls in registry().values():
+        for cls in general(registry()).values():
             budget = getattr(inspect.getmodule(cls), "BUDGET", {})
             monkeypatch.setitem(budget, "quick", budget.get("quick", 0.0) / FEWER)
     module = lived_in(name)
     MODES["mixed"][0](module)
-    analyses = [BRIEF.get(cls, cls)() for cls in registry().values() if name in SMALL or cls not in SLOW]
+    analyses = [BRIEF.get(cls, cls)() for cls in general(registry()).values() if name in SMALL or cls not in SLOW]
     global_hook = register_module_forward_hook(lambda *_: None)
     before = portrait(module)
     look(model_of(name, module), analyses)

@@ -32,6 +32,17 @@ class Cut:
             sides[side] = tuple(sorted({*getattr(self, side), *map(int, left[list(getattr(later, side))])}))
         return Cut(holder=self.holder, **sides)
 
+    def after(self, earlier: "Cut") -> "Cut":
+        """What is left to cut after an earlier part of it, numbered in what that left."""
+        made, taken = (np.setdiff1d(np.arange(size), gone) for size, gone in
+                       ((self.holder.outs, earlier.outs), (self.holder.ins, earlier.ins)))  # fmt: skip
+        groups = len(taken) if self.holder.kind == "depthwise" else self.holder.groups
+        return Cut(
+            holder=dataclasses.replace(self.holder, outs=len(made), ins=len(taken), groups=groups),
+            outs=tuple(map(int, np.flatnonzero(np.isin(made, self.outs)))),
+            ins=tuple(map(int, np.flatnonzero(np.isin(taken, self.ins)))),
+        )
+
     def to_state(self) -> dict[str, Any]:
         """For JSON."""
         return dataclasses.asdict(self)
@@ -66,6 +77,12 @@ def joined(earlier: Iterable[Cut], later: Iterable[Cut]) -> tuple[Cut, ...]:
     return tuple(found.values())
 
 
+def since(earlier: Iterable[Cut], now: Iterable[Cut]) -> tuple[Cut, ...]:
+    """What went after `earlier`, numbered in what that left: together with `earlier` it makes `now`."""
+    before = {cut.holder.name: cut for cut in earlier}
+    return tuple(each if each.holder.name not in before else each.after(before[each.holder.name]) for each in now)
+
+
 def in_words(weights: str, cuts: Iterable[Cut]) -> str:
     """What the weights are called, and how many channels they are without."""
     number = sum(len(each.outs) for each in cuts if each.holder.kind != "each")
@@ -73,7 +90,7 @@ def in_words(weights: str, cuts: Iterable[Cut]) -> str:
 
 
 def cut(module: nn.Module, cuts: Iterable[Cut]) -> None:
-    """Take channels out of `module`, in place.
+    """Narrow the tensors of `module`, in place.
 
     Raises: CannotRemove if a tensor cannot follow; the module is then in pieces, so work on a copy.
     """
@@ -184,4 +201,4 @@ def _refit(module: nn.Module, each: Cut) -> None:
         part.num_features = outs
 
 
-__all__ = ("Cut", "cut", "cuts_of", "in_words", "joined", "silence_inputs")
+__all__ = ("Cut", "cut", "cuts_of", "in_words", "joined", "since", "silence_inputs")

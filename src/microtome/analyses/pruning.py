@@ -1,0 +1,197 @@
+"""Which channels could go: four criteria as ranks, what each is worth to the loss, and what does the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting, unread_layers
+from ..cards import Card, Column, Finding, Table, Text, layer_link
+from ..formulas.correlation import rank_correlation
+from ..formulas.pruning import IMPORTANT, REASONS, TWIN, Measured, percentile
+from ..formulas.selectivity import sparseness
+from ..formulas.stimuli import curated
+from ..network.responses import responses
+from ..network.specimen import Specimen
+from ..statistics import MeanMap, Taylor
+
+TITLE = "What could go"
+SHUFFLES = 200  # of importance within layers, for the correlation that comes out by chance
+ByLayer = dict[str, np.ndarray]
+
+
+def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The loss of every image, 0 for one without a label. Shapes: (N, K), (N,) -> (N,)."""
+    return F.cross_entropy(outputs, labels, reduction="none", ignore_index=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningResult(Result):
+    """Everything by layer, U its units.
+
+    Shapes: see `formulas.pruning.Measured`, whose arrays these are, (U,) each.
+    """
+
+    images: int
+    std: ByLayer
+    active: ByLayer
+    noise: ByLayer
+    contrast: ByLayer
+    stimuli: ByLayer
+    maps: ByLayer
+    importance: ByLayer
+    redundancy: ByLayer
+    twin: ByLayer
+
+    def of(self, layer: str) -> Measured:
+        """What is known of a layer's units."""
+        return Measured(**{name: getattr(self, name)[layer] for name in Measured.__dataclass_fields__})
+
+    def findings(self) -> list[Finding]:
+        units = sum(map(len, self.std.values()))
+        candidates = {layer: self._candidates(layer) for layer in self.std}
+        total, most = sum(candidates.values()), max(candidates, key=lambda layer: candidates[layer])
+        rho, chance = self.agreement()
+        return [Finding(
+            sentence=f"{total:,} of {units:,} units are condemned by a criterion and not among the important half "
+            f"of their layer, {candidates[most]:,} of them in {most}; `microtome prune` measures what removing costs",
+            number=total, weight=min(0.6, 0.2 + total / max(1, units)), link=layer_link(most, "sort=keep"),
+            control=f"rank correlation of these criteria with importance to the loss {rho:.2f}; with importance "
+            f"shuffled within layers below {chance:.2f} in 95 of 100",
+        )]  # fmt: skip
+
+    def agreement(self) -> tuple[float, float]:
+        """Rank correlation of criteria and importance, ranks within layers, and its 95% point by chance."""
+        layers = [(self.of(layer).keep, percentile(self.importance[layer])) for layer in self.std]
+        keep, importance = (np.concatenate(each) for each in zip(*layers, strict=True))
+        known = ~np.isnan(importance)
+        random = np.random.default_rng(0)
+        chance = [
+            rank_correlation(keep[known], np.concatenate([random.permutation(each) for _, each in layers])[known])
+            for _ in range(SHUFFLES)
+        ]
+        beside = np.array(chance)[~np.isnan(chance)]
+        return rank_correlation(keep[known], importance[known]), (
+            float(np.quantile(beside, 0.95)) if len(beside) else float("nan")
+        )
+
+    def _candidates(self, layer: str) -> int:
+        of = self.of(layer)
+        return int((np.any(list(of.flags().values()), axis=0) & ~of.spared).sum())
+
+    def columns(self) -> list[Column]:
+        return [
+            Column(name="keep", values={k: self.of(k).keep for k in self.std}, good="high",
+                   how_to_read="Mean rank in its layer by four criteria: how much it varies, how unlike noise its "
+                   "filter is, how much there is to see in its superstimulus, how selective it is; 0 the first to go."),
+            Column(name="importance", values=self.importance, good="high",
+                   how_to_read=f"How far the loss would move to first order if it were 0, {self._whose()}."),
+        ]  # fmt: skip
+
+    def _whose(self) -> str:
+        return f"mean over {self.images:,} images"
+
+    def cards(self) -> list[Card]:
+        rows: list[tuple[str | int | float, ...]] = []
+        for layer in self.std:
+            of = self.of(layer)
+            counts = {name: int(flags.sum()) for name, flags in of.flags().items()}
+            rows.append((layer, len(of.std), *counts.values(), int(of.spared.sum()), self._candidates(layer)))
+        rho, chance = self.agreement()
+        table = Card(
+            title=TITLE, content=Table(header=("layer", "units", *REASONS, "too important", "could go"),
+                                       rows=tuple(rows), links=tuple(layer_link(k) for k in self.std)),
+            how_to_read="How many units each criterion condemns; a unit may be condemned by several. Too important: "
+            "the half of the layer whose loss to first order is largest, unless another unit does the same "
+            f"(r > {TWIN}).",
+            control="Looking like noise is not being unimportant: the criteria's rank correlation with importance is "
+            f"{rho:.2f} ({chance:.2f} is reached by chance in 5 of 100). `microtome prune` removes such units for "
+            "real, beside as many random ones.",
+        )  # fmt: skip
+        return [table, *map(self._unit_card, self.std)]
+
+    def _unit_card(self, layer: str) -> Card:
+        of = self.of(layer)
+        keep, spared, among = of.keep, of.spared, percentile(of.importance)
+        lines = []
+        for unit in range(len(keep)):
+            stays = "it is among the important half and stays" if spared[unit] else "it could go"
+            lines.append(f"Rank {keep[unit]:.0%}: {of.reason(unit)}. By importance above {among[unit]:.0%} of the "
+                         f"layer: {stays}.")  # fmt: skip
+        return Card(
+            title="Could it go?", layer=layer, per_unit=True, section="numbers", content=Text(lines=tuple(lines)),
+            how_to_read="Its mean rank among the layer's units by four criteria (0% is the first to go), what speaks "
+            f"most against it, and how important it is to the loss, {self._whose()}.",
+            control=f"Units above {IMPORTANT:.0%} by importance are not removed, unless they have a twin.",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning(Analysis):
+    """Which channels could go, and what speaks against it?"""
+
+    topic = "well"
+    result = PruningResult
+    requires = ("activity", "twins", "labels", "superstimuli")
+
+    patterns: int = setting(30, help="curated stimuli that selectivity is measured over; 0: none")
+
+    def check(self, specimen: Specimen) -> None:
+        specimen.need_images(self.name)
+        specimen.need_labels()
+
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        return unread_layers(specimen)
+
+    def steps(self, specimen: Specimen) -> Steps:
+        self.check(specimen)
+        reading = specimen.reading()
+        answers = yield Pass(importance=each(reading, Taylor()), loss=cross_entropy)
+        where = yield Pass(maps=each(reading, MeanMap()))
+        layers = tuple(reading) if self.patterns else ()
+        asked = yield Jobs(key="answers to curated stimuli", items=layers,
+                           function=lambda some: [_answers(specimen, reading[layer], self.patterns) for layer in some],
+                           words="answers to curated stimuli")  # fmt: skip
+        stimuli = {layer: sparseness(found) for layer, found in zip(layers, asked, strict=True)}
+        found = {layer: _of_layer(specimen, layer, answers["importance"][layer], where["maps"][layer],
+                                  stimuli.get(layer)) for layer in reading}  # fmt: skip
+        by_name: dict[str, ByLayer] = {name: {layer: of[name] for layer, of in found.items()}
+                                       for name in Measured.__dataclass_fields__}  # fmt: skip
+        images = specimen.need_images(self.name)
+        return PruningResult(images=len(images) - len(images.broken), **by_name)
+
+
+def _answers(specimen: Specimen, site: str, count: int) -> np.ndarray:
+    """The largest answer of every unit to each stimulus, at least 0. Shapes: -> (C, count)."""
+    preprocessing = specimen.model.preprocessing
+    pictures = torch.from_numpy(curated(preprocessing.size, preprocessing.channels)[:count])
+    axis = specimen.sites[site].channel_axis
+
+    def largest(tensor: Tensor) -> Tensor:
+        moved = tensor.movedim(axis, 1)
+        return moved.reshape(*moved.shape[:2], -1).amax(2).clamp(min=0)
+
+    return responses(specimen.model, preprocessing.normalise(pictures), site, largest).T
+
+
+def _of_layer(
+    specimen: Specimen, layer: str, importance: np.ndarray, mean_map: np.ndarray, stimuli: np.ndarray | None
+) -> Mapping[str, Any]:
+    """All that is known of a layer's units, from this analysis and those that it requires."""
+    results, unknown = specimen.results, np.full(len(importance), np.nan)
+    activity, twins, labels, grown = (results[name] for name in Pruning.requires)
+    contrast = unknown.copy()
+    if layer in grown.units:
+        contrast[grown.units[layer]] = np.where(grown.dead[layer], 0.0, grown.contrast[layer])
+    single = len(importance) < 2
+    return {
+        "std": activity.std[layer], "active": activity.active[layer], "noise": labels.p.get(layer, unknown),
+        "contrast": contrast, "stimuli": unknown if stimuli is None else stimuli,
+        "maps": sparseness(mean_map) if mean_map.shape[1] > 1 else unknown, "importance": importance,
+        "redundancy": unknown if single else twins.correlation[layer][:, 0],
+        "twin": np.full(len(importance), -1) if single else twins.twin[layer][:, 0],
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Cut it down to what matters: rounds of removing channels and retraining, beside baselines, with a certificate."""
