@@ -30,8 +30,8 @@ class TaylorAccumulator(Accumulator):
 
     def reduce(self, batch: Batch, *tensors: Tensor) -> Arrays:
         activation, gradient = tensors
-        product = (activation.detach() * gradient).flatten(2) if activation.ndim > 2 else activation * gradient
-        change = product.double().sum(2) if product.ndim > 2 else product.double()  # (N, C)
+        product = activation.detach() * gradient
+        change = product.flatten(2).double().sum(2) if product.ndim > 2 else product.double()  # (N, C)
         return {"total": change.abs().sum(0).cpu().numpy(), "count": np.asarray(np.float64(len(change)))}
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
