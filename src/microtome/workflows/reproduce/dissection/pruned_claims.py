@@ -50,8 +50,8 @@ def _criteria(of: Numbers) -> Claim:
     apart = {arm: np.array([np.asarray(net["apart"])[net["arms"].index(arm)] for net in of["networks"]])
              for arm in ("random", "magnitude")}  # fmt: skip
     first = _accuracy(of, "before")[:, 1] - _accuracy(of, "before", "random")[:, 1]
-    told = (f"Right after the first removal {each(list(first), '{:+.1f}')} points above random channels. After seven rounds "
-            f"with retraining, difference on the same images to random channels {_each(apart['random'])} points, "
+    told = (f"Right after the first removal {each(list(first), '{:+.1f}')} points above random channels. After seven "
+            f"rounds with retraining, difference to random channels on the same images {_each(apart['random'])}, "
             f"control: to the smallest weights {_each(apart['magnitude'])}")  # fmt: skip
     better = [bool(low > 0) for _, low, _ in apart["random"]]
     also = [bool(low > 0) for _, low, _ in apart["magnitude"]]
@@ -74,8 +74,8 @@ def rounds_table(of: Numbers) -> list[str]:
     header = ["round", "parameters", "multiply-adds",
               *(f"{NAMES[arm]}, {when}" for arm in arms for when in ("cut", "retrained"))]  # fmt: skip
     lines = [f"The wide network ({of['base']}), pruned in {of['rounds']} rounds with {of['epochs']} epoch of "
-             f"retraining after each and {of['last']} more after the last; accuracy on {first['images']:,} images, mean over "
-             f"{networks(len(nets))} (least and largest in brackets):", "",
+             f"retraining after each and {of['last']} more after the last; accuracy on {first['images']:,} images, "
+             f"mean over {networks(len(nets))} (least and largest in brackets):", "",
              f"| {' | '.join(header)} |", "|---" * len(header) + "|"]  # fmt: skip
     for number in range(of["rounds"] + 1):
         cells = [str(number), f"{int(np.asarray(first['parameters'])[0, number]):,}",
