@@ -19,7 +19,7 @@ from ...network.surgery.removing import counted
 from ...progress import Progress, Silent
 from ...runs.run import Run, fingerprints, write_run
 from ...runs.runner import Outcome
-from ...store import write_json
+from ...store import write_bytes, write_json
 from ..train import VALIDATION, parts
 from .judging import Share, difference, milliseconds, predictions
 from .retraining import usual_recipe
@@ -74,9 +74,10 @@ def prune(
                      "Give another folder with -o, or what that one was begun with")  # fmt: skip
     write_json(folder / "prune.json", begun)
     records: Records = {arm: run_arm(bench, arm) for arm in settings.arms}
-    slim = reopened(base, folder / "rounds" / "criteria" / str(settings.rounds) / "model.safetensors")
+    last = folder / "rounds" / "criteria" / str(settings.rounds) / "model.safetensors"
+    slim = reopened(base, last)
     weights = folder / "model.safetensors"
-    weights.write_bytes((folder / "rounds" / "criteria" / str(settings.rounds) / "model.safetensors").read_bytes())
+    write_bytes(weights, last.read_bytes())
     certificate = _certificate(bench, records, stays, slim)
     return Pruned(model=slim, weights=weights, run=_written(bench, slim, certificate), certificate=certificate)
 

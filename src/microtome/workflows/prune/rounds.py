@@ -122,7 +122,7 @@ def _one_round(bench: Bench, arm: Arm, number: int, model: Model, folder: Path) 
     before = predictions(slim, bench.parts.test)[0]
     epochs = settings.epochs + (settings.last if number == settings.rounds else 0)
     trained, recipe = slim, "not retrained"
-    if settings.command and arm != "unpruned" or settings.command:
+    if settings.command:
         facts = {"round": str(number), "arm": arm}
         trained, recipe = by_command(slim, settings.command, folder / "checkpoint.safetensors", facts), settings.command
     elif epochs:
@@ -152,7 +152,7 @@ def _looked(bench: Bench, model: Model, folder: Path) -> dict[str, Any]:
     if "pruning" not in run.names:
         why = run.info["skipped"].get("pruning", "")
         raise RunFailed(f"The criteria cannot be measured: {why}", "They need images and a row of classes",
-                        "Prune by `--baselines` of another network")  # fmt: skip
+                        "Give a classifier and labelled images of its classes")  # fmt: skip
     return {name: run[name] for name in run.names}
 
 
