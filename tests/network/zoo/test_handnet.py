@@ -179,6 +179,9 @@ def test_training_keeps_the_constraints_and_the_memory_of_how_it_was_built() -> 
         built = net.get_submodule(conv).built
         assert torch.equal(built, before.get_submodule(conv).numbers().detach())
         assert built.shape[-1] == len(net.get_submodule(conv).columns)
+        as_built = net.get_submodule(conv).as_built()
+        torch.testing.assert_close(as_built, before.get_submodule(conv).weight.detach())
+        assert not torch.allclose(as_built, net.get_submodule(conv).weight, atol=1e-3)
 
 
 def test_a_network_comes_back_from_its_file(tmp_path) -> None:

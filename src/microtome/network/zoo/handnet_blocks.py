@@ -73,19 +73,24 @@ class Lines(nn.Module):
         self.offset, self.sigma = nn.Parameter(column(lines, "offset")), nn.Parameter(column(lines, "sigma"))
 
     def forward(self, gain: Tensor) -> Tensor:
-        right, up = places(self.side, self.side, gain)
-        angle, offset, sigma = (each[:, None, None] for each in (self.angle, self.offset, width(self.sigma)))
+        return self.kernels(self.numbers(gain))
+
+    def numbers(self, gain: Tensor) -> Tensor:
+        """What people read, in the order of `COLUMNS`. Shapes: -> (U, 4)."""
+        return torch.stack([torch.rad2deg(self.angle), self.offset, width(self.sigma), gain], 1)
+
+    def kernels(self, numbers: Tensor) -> Tensor:
+        """The kernels of some numbers, whichever. Shapes: (U, 4) -> (U, 1, side, side)."""
+        theta, offset, sigma, gain = numbers.T[..., None, None]  # each (U, 1, 1)
+        right, up = places(self.side, numbers)
+        angle = torch.deg2rad(theta)
         across = -torch.sin(angle) * right + torch.cos(angle) * up - offset  # (U, side, side)
         power = -(across**2) / (2 * sigma**2)
         # relative to the nearest pixel, or a line beside the kernel would be 0 everywhere
         kernel = torch.exp(power - power.amax((1, 2), keepdim=True))
         kernel = kernel - kernel.mean((1, 2), keepdim=True)
         kernel = kernel / kernel.square().sum((1, 2), keepdim=True).sqrt()
-        return (gain[:, None, None] * kernel)[:, None]
-
-    def numbers(self, gain: Tensor) -> Tensor:
-        """What people read, in the order of `COLUMNS`. Shapes: -> (U, 4)."""
-        return torch.stack([torch.rad2deg(self.angle), self.offset, width(self.sigma), gain], 1)
+        return (gain * kernel)[:, None]
 
 
 class Spots(nn.Module):
@@ -102,11 +107,16 @@ class Spots(nn.Module):
         self.up, self.right, self.sigma = (nn.Parameter(each.clone()) for each in (up, right, sigma))
 
     def forward(self, alpha: Tensor) -> Tensor:
-        return alpha[..., None, None] * gaussians(self.up, self.right, self.sigma, self.side, self.side)
+        return self.kernels(self.numbers(alpha))
 
     def numbers(self, alpha: Tensor) -> Tensor:
         """What people read, in the order of `COLUMNS`. Shapes: -> (O, I, 4)."""
         return torch.stack([alpha, self.up, self.right, width(self.sigma)], -1)
+
+    def kernels(self, numbers: Tensor) -> Tensor:
+        """The kernels of some numbers, whichever. Shapes: (O, I, 4) -> (O, I, side, side)."""
+        alpha, up, right, sigma = numbers.movedim(-1, 0)
+        return alpha[..., None, None] * gaussians(up, right, sigma, self.side)
 
 
 class Windows(nn.Module):
@@ -123,11 +133,16 @@ class Windows(nn.Module):
         self.up, self.right = nn.Parameter(up.clone()), nn.Parameter(right.clone())
 
     def forward(self, sigma: Tensor) -> Tensor:
-        return gaussians(self.up, self.right, sigma, self.side, self.side)[:, None]
+        return self.kernels(self.numbers(sigma))
 
     def numbers(self, sigma: Tensor) -> Tensor:
         """What people read, in the order of `COLUMNS`. Shapes: -> (U, 3)."""
         return torch.stack([self.up, self.right, width(sigma)], 1)
+
+    def kernels(self, numbers: Tensor) -> Tensor:
+        """The windows of some numbers, whichever. Shapes: (U, 3) -> (U, 1, side, side)."""
+        up, right, sigma = numbers.T
+        return gaussians(up, right, sigma, self.side)[:, None]
 
 
 class BuiltConv(nn.Conv2d):
@@ -144,9 +159,18 @@ class BuiltConv(nn.Conv2d):
 
     def numbers(self) -> Tensor:
         """What the kernels are computed from now, for people. Shapes: -> (..., number of `columns`)."""
-        learnt: Any = self.parametrizations["weight"]  # type: ignore[index]
-        found: Tensor = learnt[0].numbers(learnt.original)
+        shape = self._shape
+        found: Tensor = shape[0].numbers(shape.original)
         return found
+
+    def as_built(self) -> Tensor:
+        """The kernels that it was built with. Shapes: as `weight`."""
+        kernels: Tensor = self._shape[0].kernels(self.built)
+        return kernels
+
+    @property
+    def _shape(self) -> Any:
+        return self.parametrizations["weight"]  # type: ignore[index]
 
 
 class LineConv(BuiltConv):
@@ -163,6 +187,10 @@ class LineConv(BuiltConv):
     def numbers(self) -> Tensor:
         assert self.bias is not None
         return torch.cat([super().numbers(), -self.bias[:, None]], 1)
+
+    def as_built(self) -> Tensor:
+        kernels: Tensor = self._shape[0].kernels(self.built[:, :-1])
+        return kernels
 
 
 class ComboConv(BuiltConv):
@@ -197,11 +225,10 @@ def column(lines: Sequence[Line], name: str) -> Tensor:
     return torch.tensor([float(getattr(line, name)) for line in lines])
 
 
-def places(rows: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel is, to the right of the middle and above it. Shapes: -> two of (rows, columns)."""
-    right = torch.arange(columns, dtype=like.dtype, device=like.device) - (columns - 1) / 2
-    up = (rows - 1) / 2 - torch.arange(rows, dtype=like.dtype, device=like.device)
-    return right.expand(rows, columns), up[:, None].expand(rows, columns)
+def places(side: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each pixel is, to the right of the middle and above it. Shapes: -> two of (side, side)."""
+    right = torch.arange(side, dtype=like.dtype, device=like.device) - (side - 1) / 2
+    return right.expand(side, side), -right[:, None].expand(side, side)
 
 
 def width(sigma: Tensor) -> Tensor:
@@ -209,9 +236,9 @@ def width(sigma: Tensor) -> Tensor:
     return sigma.abs().clamp(NARROWEST, WIDEST)
 
 
-def gaussians(up: Tensor, right: Tensor, sigma: Tensor, rows: int, columns: int) -> Tensor:
-    """Normalised over the pixels that there are, wherever their middle is. Shapes: (...) -> (..., rows, columns)."""
-    x, y = places(rows, columns, up)
+def gaussians(up: Tensor, right: Tensor, sigma: Tensor, side: int) -> Tensor:
+    """Normalised over the pixels that there are, wherever their middle is. Shapes: (...) -> (..., side, side)."""
+    x, y = places(side, up)
     squared = (x - right[..., None, None]) ** 2 + (y - up[..., None, None]) ** 2
-    power = -squared / (2 * width(sigma)[..., None, None] ** 2)
+    power = -squared / (2 * sigma[..., None, None] ** 2)
     return power.flatten(-2).softmax(-1).view_as(power)
