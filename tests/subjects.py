@@ -7,6 +7,7 @@ import numpy as np
 
 import microtome as mt
 from microtome.analyses import general, registry
+from microtome.analyses.handnet import Handnet
 from microtome.images.sources import open_images
 from microtome.network.zoo.simpleconvnet import SimpleConvNet
 from microtome.runs.runner import Look, Outcome
@@ -78,12 +79,32 @@ def brain_half() -> mt.Specimen:
     return mt.Specimen(model=model, images=noise(model, 12))
 
 
+def by_hand() -> mt.Specimen:
+    """Layers whose weights are computed."""
+    model = mt.open_model("zoo:handnet2")
+    return mt.Specimen(model=model, images=open_images("digits", model.preprocessing).limit(60))
+
+
 SUBJECTS: dict[str, Callable[[], mt.Specimen]] = {
     build.__name__: build
-    for build in (digits, few, unlabelled, tokens, all_dead, one_unit, embedding, u_net, pyramid, double, brain_half)
+    for build in (
+        digits,
+        few,
+        unlabelled,
+        tokens,
+        all_dead,
+        one_unit,
+        embedding,
+        u_net,
+        pyramid,
+        double,
+        brain_half,
+        by_hand,
+    )
 }
 
 
 def looked(specimen: mt.Specimen, **options: object) -> Outcome:
     """What all analyses find with their default settings."""
-    return Look(specimen, **options).run([cls() for cls in general(registry()).values()])
+    special = [Handnet] if Handnet().fit(specimen).verdict != "refused" else []  # `all` does not stand for it
+    return Look(specimen, **options).run([cls() for cls in (*general(registry()).values(), *special)])

@@ -20,6 +20,7 @@ from .duality import Duality
 from .effects import Effects
 from .faithfulness import Faithfulness
 from .filters import Filters
+from .handnet import Handnet
 from .labels import Labels
 from .maps import Maps
 from .omission import Omission
@@ -32,7 +33,7 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate,
+    Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs

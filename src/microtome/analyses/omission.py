@@ -11,6 +11,7 @@ from ..cards import Card, Column, Finding, Table, Text, card_link, layer_link
 from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.omission import Kind, Trial, in_words, verdicts
+from ..network.parts.linear_layers import kind as kind_of_layer
 from ..network.specimen import Effort, Specimen
 from ..network.trials.omitting import Omitting
 
@@ -246,7 +247,7 @@ class Omission(Analysis):
 def _convolutions(specimen: Specimen) -> list[str]:
     """Layers with maps that see each image by itself."""
     maps = [site for site in specimen.layers if site.batched and site.channel_axis == 1 and len(site.shape) == 3]
-    return [site.name for site in maps if "onv2d" in site.operation]
+    return [site.name for site in maps if kind_of_layer(specimen.model, site) == "conv2d"]
 
 
 def _order(specimen: Specimen) -> np.ndarray:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import microtome as mt
 from microtome.network.checkup.anatomy import remark_anatomy
 from microtome.network.remarks import Remark
 from toys import InPlace, Plain, Shared, opened, seeded
@@ -110,6 +111,19 @@ def test_a_plain_network_has_nothing_but_fine_remarks() -> None:
     found = remarks(Plain)
     assert {remark.level for remark in found.values()} == {"fine"}
     assert found["sites"].sentence == "7 sites, 3 layers, 12 units"
+
+
+@pytest.mark.parametrize("name", ["handnet2", "handnet3"])
+def test_weights_that_are_computed_are_neither_shared_nor_hidden(name) -> None:
+    found = {remark.name: remark for remark in remark_anatomy(mt.open_model(f"zoo:{name}"))}
+    assert found["shared_weights"].sentence == "No two layers share their weights"
+    assert found["closed_blocks"].sentence == "Nothing runs hidden inside a block of torch.nn"
+
+
+def test_a_module_of_computed_weights_that_is_called_twice_shares_them() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 3))
+    found = {remark.name: remark for remark in remark_anatomy(opened(nn.Sequential(layer, nn.ReLU(), layer).eval()))}
+    assert found["shared_weights"].number == 2
 
 
 @pytest.mark.parametrize(

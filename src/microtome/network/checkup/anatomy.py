@@ -15,6 +15,7 @@ from ..recording.witness import Step, witness
 from ..remarks import Level, Remark, counted, listed
 
 FREE_OF_PARAMETERS = (nn.Identity, nn.Dropout, nn.modules.dropout._DropoutNd)  # idle ones of these are no news
+COMPUTED = "parametrizations"  # the part of a module of torch.nn that computes its weights
 
 
 def remark_anatomy(model: Model) -> list[Remark]:
@@ -78,7 +79,10 @@ def _shared(model: Model) -> Remark:
     names: dict[int, list[str]] = {}
     parameters = dict(model.module.named_parameters(remove_duplicate=False))
     for layer in model.sites.layers:
-        names.setdefault(id(parameters.get(layer.weight or "")), []).append(layer.name)
+        weight = layer.weight or ""
+        # weights that are computed are made anew each time: they are shared where the module is
+        owner = parameters[weight] if weight in parameters else model.module.get_submodule(weight.rpartition(".")[0])
+        names.setdefault(id(owner), []).append(layer.name)
     found = [layers for layers in names.values() if len(layers) > 1]
     if not found:
         return Remark(name="shared_weights", sentence="No two layers share their weights", number=0)
@@ -117,7 +121,11 @@ def _unbatched(sites: Sites) -> Remark:
 
 
 def _closed(module: nn.Module) -> Remark:
-    found = [path for path, part in module.named_modules() if is_leaf(part) and next(part.children(), None) is not None]
+    found = [
+        path
+        for path, part in module.named_modules()
+        if is_leaf(part) and COMPUTED not in path.split(".") and {*dict(part.named_children())} - {COMPUTED}
+    ]
     return _at_places(
         "closed_blocks", found, "Nothing runs hidden inside a block of torch.nn",
         f"{counted(len(found), 'block')} of torch.nn with parts of their own; what runs inside is no site: "

@@ -103,12 +103,18 @@ def promising(model: Model) -> list[str]:
 
     Raises: NotApplicable if there is none.
     """
-    kinds = ("Conv2d", "conv2d", "Linear", "linear")
-    found = [site.name for site in model.sites.layers
-             if site.operation in kinds and site.channel_axis == 1 and site.batched]  # fmt: skip
+    found = [site.name for site in model.sites.layers if kind(model, site) and site.channel_axis == 1 and site.batched]
     if not found:
         raise _none(model)
     return found
+
+
+def kind(model: Model, site: Site) -> str:
+    """Whether a layer is a "conv2d" or "linear", of whatever class (weights may be computed); "" for anything else."""
+    if not site.call.leaf:
+        return site.operation if site.operation in ("conv2d", "linear") else ""
+    called = model.module.get_submodule(site.call.path)
+    return "conv2d" if isinstance(called, nn.Conv2d) else "linear" if isinstance(called, nn.Linear) else ""
 
 
 def _none(model: Model) -> NotApplicable:

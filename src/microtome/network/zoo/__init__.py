@@ -10,9 +10,13 @@ from ...images.preprocessing import Preprocessing
 from ..training import Recipe
 from .cifar_resnet import CifarResNet
 from .cifar_vgg import LENET9, VGG9, VGG11, CifarVgg
+from .handnet import FINE, HandNet2, HandNet3
+from .handnet_blocks import NAMED
 from .simpleconvnet import PRUNED, SimpleConvNet
 
 MNIST = Preprocessing(size=(28, 28), resize=28, mean=(0.1307,), std=(0.3081,))
+# Networks built by hand take pixels in 0 to 1: black is 0, which convolutions pad with, so that the border is no line.
+PIXELS = Preprocessing(size=(28, 28), resize=28, mean=(0.0,), std=(1.0,))
 CIFAR = Preprocessing(size=(32, 32), resize=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 # mean and standard deviation of CIFAR-10's own pixels, as the documents of these networks round them
 CIFAR_CONES = Preprocessing(
@@ -39,6 +43,8 @@ PROFILES_RECIPE = Recipe(
     epochs=100, batch_size=256, optimizer="sgd", rate=0.01, momentum=0.0, schedule="constant", drop_last=True
 )
 
+HANDNET_RECIPE = Recipe(rate=2e-2)  # numbers with a meaning: angles, places and widths have far to go
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -54,6 +60,16 @@ ZOO: dict[str, Entry] = {
     "simpleconvnet": Entry(build=SimpleConvNet, preprocessing=MNIST, class_names=DIGITS, recipe=Recipe()),
     "simpleconvnet_pruned": Entry(
         build=partial(SimpleConvNet, PRUNED), preprocessing=MNIST, class_names=DIGITS, recipe=Recipe()
+    ),
+    "handnet2": Entry(
+        build=HandNet2.from_labels, preprocessing=PIXELS, class_names=DIGITS, recipe=HANDNET_RECIPE
+    ),
+    "handnet2_wide": Entry(  # every line that has a name, and windows half as far apart
+        build=partial(HandNet2.from_labels, NAMED, grid=FINE), preprocessing=PIXELS, class_names=DIGITS,
+        recipe=HANDNET_RECIPE,
+    ),
+    "handnet3": Entry(
+        build=HandNet3.from_labels, preprocessing=PIXELS, class_names=DIGITS, recipe=HANDNET_RECIPE
     ),
     **{
         f"resnet{6 * blocks + 2}": Entry(

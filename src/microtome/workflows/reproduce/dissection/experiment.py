@@ -19,6 +19,7 @@ from ..sheet import COLOURS, write_png
 from .claims import claims_of
 from .drawing import draw_directions, draw_filters, draw_shares
 from .filters import measure_filters
+from .handnet import measure_handnet
 from .layers import measure_layers
 from .networks import SECOND, Nets, Parts, Settings, trained_nets
 from .page import page
@@ -54,6 +55,8 @@ def reproduce(images: str, out: Path, settings: Settings | None = None, progress
         "filters": known("filters", "filters of conv1 in words", lambda: measure_filters(nets, settings)),
         "rows": known("rows", "rows of conv2, one by one", lambda: measure_rows(nets, settings)),
         "layers": known("layers", "omission and duality", lambda: measure_layers(nets, settings, out, progress)),
+        "handnet": known("handnet", "networks built by hand",
+                         lambda: measure_handnet(nets, images, settings, out, progress)),
     }  # fmt: skip
     claims = claims_of(numbers)
     write_bytes(out / "claims.md", "\n".join(page(claims, numbers)).encode())

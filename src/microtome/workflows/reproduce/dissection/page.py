@@ -7,6 +7,7 @@ import numpy as np
 
 from ..claims import Claim, percent, table
 from ..verdicts import mean_of
+from .handnet_claims import lines_of_handnet
 from .networks import FIRST, SECOND
 from .rows import WEAK
 
@@ -24,7 +25,7 @@ HOW = (
 def page(claims: Sequence[Claim], numbers: dict[str, Any]) -> list[str]:
     """What was done, the claims, and the tables behind them; numbers from 1 as in the document, and ours from 0."""
     return [TITLE, "", *_settings(numbers), "", *table(claims), "", HOW, "", *_filters(numbers), "",
-            *_rows(numbers["rows"]), "", *_layers(numbers), ""]  # fmt: skip
+            *_rows(numbers["rows"]), "", *_layers(numbers), "", *lines_of_handnet(numbers["handnet"]), ""]  # fmt: skip
 
 
 def _settings(numbers: dict[str, Any]) -> list[str]:
