@@ -10,6 +10,7 @@ from ..verdicts import HOLDS, IN_PART, NOT, beaten, difference_of, mean_of, of_c
 from .directions import DIRECTIONS
 from .handnet_claims import claims_of_handnet
 from .networks import FIRST, SECOND, THIRD
+from .pruned_claims import claims_of_pruned
 from .row_claims import LIMIT, claims_of_rows
 from .words import each, networks
 
@@ -24,7 +25,8 @@ def claims_of(numbers: Numbers) -> list[Claim]:
     """All of them, in the document's order."""
     filters, layers = numbers["filters"], numbers["layers"]
     return [_words(filters), _repeats(filters), _directions(filters), *claims_of_rows(numbers["rows"]),
-            _omitted(layers), _duality(layers), *claims_of_handnet(numbers["handnet"])]  # fmt: skip
+            _omitted(layers), _duality(layers), *claims_of_pruned(numbers["pruned"]),
+            *claims_of_handnet(numbers["handnet"])]  # fmt: skip
 
 
 def _words(of: Numbers) -> Claim:

@@ -23,6 +23,7 @@ from .handnet import measure_handnet
 from .layers import measure_layers
 from .networks import SECOND, Nets, Parts, Settings, trained_nets
 from .page import page
+from .pruned import measure_pruned
 from .rows import measure_rows
 
 
@@ -55,6 +56,7 @@ def reproduce(images: str, out: Path, settings: Settings | None = None, progress
         "filters": known("filters", "filters of conv1 in words", lambda: measure_filters(nets, settings)),
         "rows": known("rows", "rows of conv2, one by one", lambda: measure_rows(nets, settings)),
         "layers": known("layers", "omission and duality", lambda: measure_layers(nets, settings, out, progress)),
+        "pruned": known("pruned", "rounds of pruning", lambda: measure_pruned(images, settings, out, progress)),
         "handnet": known("handnet", "networks built by hand",
                          lambda: measure_handnet(nets, images, settings, out, progress)),
     }  # fmt: skip

@@ -29,7 +29,8 @@ FIRST, SECOND, THIRD = "conv1", "conv2", "conv3"
 class Settings:
     """All that decides the numbers. `seeds` networks are trained, from `seed` on; `untrained` are drawn; `images` are
     what rows are measured on, as many others are tested on; `omitted` those on which a layer is left out, `fine_tune`
-    the steps of training around what stands in for it; `random` filters of noise stand beside the labelled ones.
+    the steps of training around what stands in for it; `random` filters of noise stand beside the labelled ones. A wide
+    network of `wide_epochs` is pruned in `rounds`, whose superstimuli climb for `climb` steps.
     """
 
     epochs: int = 4
@@ -42,6 +43,9 @@ class Settings:
     omitted: int = 1000
     fine_tune: int = 400
     random: int = 4000
+    rounds: int = 7
+    wide_epochs: int = 2
+    climb: int = 32
 
     def recipe(self, seed: int) -> Recipe:
         """How one network is trained."""

@@ -9,6 +9,7 @@ from ..claims import Claim, percent, table
 from ..verdicts import mean_of
 from .handnet_claims import lines_of_handnet
 from .networks import FIRST, SECOND
+from .pruned_claims import rounds_table
 from .rows import WEAK
 
 TITLE = "## The small network for digits, dissected (Explainable MNIST classification, 2020)"
@@ -25,7 +26,8 @@ HOW = (
 def page(claims: Sequence[Claim], numbers: dict[str, Any]) -> list[str]:
     """What was done, the claims, and the tables behind them; numbers from 1 as in the document, and ours from 0."""
     return [TITLE, "", *_settings(numbers), "", *table(claims), "", HOW, "", *_filters(numbers), "",
-            *_rows(numbers["rows"]), "", *_layers(numbers), "", *lines_of_handnet(numbers["handnet"]), ""]  # fmt: skip
+            *_rows(numbers["rows"]), "", *_layers(numbers), "",
+            *rounds_table(numbers["pruned"]), "", *lines_of_handnet(numbers["handnet"]), ""]  # fmt: skip
 
 
 def _settings(numbers: dict[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """Seven rounds from a wide network to the document's last widths, beside the smallest weights and random channels."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,36 @@ from ...prune.prune import prune
 from ...prune.settings import Arm
 from ...prune.settings import Settings as Pruning
 from ...train import train_zoo
+from .networks import Settings
 
 WIDE = "zoo:simpleconvnet"
 TARGET = "conv1=8,conv2=16,conv3=24,fc4=16"  # the document's last widths
-ROUNDS = 7  # of the document
-BASE = Recipe(epochs=2, batch_size=128)  # as it comes; the document does not say how its network was trained
+BATCH = 128
 EPOCHS, LAST = 1, 2  # of retraining after every round, and further ones after the last
 BESIDE: tuple[Arm, ...] = ("magnitude", "random")
 
 
-def pruning(seed: int) -> Pruning:
+def pruning(settings: Settings, seed: int) -> Pruning:
     """How one network is pruned."""
-    return Pruning(rounds=ROUNDS, target=TARGET, epochs=EPOCHS, last=LAST, baselines=BESIDE, seed=seed)
+    return Pruning(rounds=settings.rounds, target=TARGET, epochs=EPOCHS, last=LAST, baselines=BESIDE, seed=seed,
+                   climb=settings.climb)  # fmt: skip
 
 
-def measure_pruned(images: str, seeds: int, seed: int, out: Path, progress: Progress) -> dict[str, Any]:
+def base(settings: Settings, seed: int) -> Recipe:
+    """How it is trained before; the document does not say how its own was."""
+    return Recipe(epochs=settings.wide_epochs, batch_size=BATCH, seed=seed)
+
+
+def measure_pruned(images: str, settings: Settings, out: Path, progress: Progress) -> dict[str, Any]:
     """Every seed trained wide and pruned; what is in the folder is not done again. One entry a network.
 
     Raises: BadImages, RunFailed.
     """
     found = []
-    for each in range(seed, seed + seeds):
+    for each in range(settings.seed, settings.seed + settings.seeds):
         folder = out / "pruned" / f"seed-{each}"
-        made = prune(wide(images, each, folder / "wide.safetensors", progress), images, out=folder / "slim",
-                     settings=pruning(each), progress=progress)  # fmt: skip
+        made = prune(wide(images, base(settings, each), folder / "wide.safetensors", progress), images,
+                     out=folder / "slim", settings=pruning(settings, each), progress=progress)  # fmt: skip
         of = made.certificate
         found.append({
             "seed": each, "images": of.images, "arms": list(of.arms), "parameters": of.parameters, "macs": of.macs,
@@ -44,7 +49,13 @@ def measure_pruned(images: str, seeds: int, seed: int, out: Path, progress: Prog
             "why": [list(texts) for texts in of.why], "difference": of.difference,
             "recovered": _from_the_wide(of.after),
         })  # fmt: skip
-    return {"networks": found, "rounds": ROUNDS, "epochs": EPOCHS, "last": LAST, "base": str(BASE)}
+    return {
+        "networks": found,
+        "rounds": settings.rounds,
+        "epochs": EPOCHS,
+        "last": LAST,
+        "base": str(base(settings, settings.seed)),
+    }
 
 
 def _from_the_wide(after: np.ndarray) -> float:
@@ -52,8 +63,8 @@ def _from_the_wide(after: np.ndarray) -> float:
     return float(100 * (after[0, -1, 0] - after[0, 0, 0]))
 
 
-def wide(images: str, seed: int, path: Path, progress: Progress) -> Model:
+def wide(images: str, recipe: Recipe, path: Path, progress: Progress) -> Model:
     """The network as it is before pruning, trained here or taken from the folder."""
     if not path.exists():
-        train_zoo(WIDE, images, dataclasses.replace(BASE, seed=seed), out=path, progress=progress)
+        train_zoo(WIDE, images, recipe, out=path, progress=progress)
     return open_model(f"{WIDE}@{path}")

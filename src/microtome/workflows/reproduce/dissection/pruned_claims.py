@@ -38,7 +38,7 @@ def _recovers(of: Numbers) -> Claim:
             f"{', '.join(f'{d:.1f}' for d in _drops(of, 'random'))} points, and end at "
             f"{each(list(_accuracy(of, 'after', 'random')[:, -1]), '{:.2f}%')}")  # fmt: skip
     verdict: Verdict = HOLDS if slight and recovered else IN_PART if recovered else NOT
-    return Claim(claim="Seven rounds of pruning to 13,618 parameters: accuracy drops slightly each time, and quickly "
+    return Claim(claim="Pruned in rounds to 13,618 parameters, its accuracy drops slightly each time and quickly "
                  "recovers", measured=told, verdict=verdict)  # fmt: skip
 
 
@@ -50,9 +50,9 @@ def _criteria(of: Numbers) -> Claim:
     apart = {arm: np.array([np.asarray(net["apart"])[net["arms"].index(arm)] for net in of["networks"]])
              for arm in ("random", "magnitude")}  # fmt: skip
     first = _accuracy(of, "before")[:, 1] - _accuracy(of, "before", "random")[:, 1]
-    told = (f"Right after the first removal {each(list(first), '{:+.1f}')} points above random channels. After seven "
-            f"rounds with retraining, difference to random channels on the same images {_each(apart['random'])}, "
-            f"control: to the smallest weights {_each(apart['magnitude'])}")  # fmt: skip
+    told = (f"Right after the first removal {each(list(first), '{:+.1f}')} points above random channels. After "
+            f"{of['rounds']} rounds with retraining, difference to random channels on the same images "
+            f"{_each(apart['random'])}, control: to the smallest weights {_each(apart['magnitude'])}")  # fmt: skip
     better = [bool(low > 0) for _, low, _ in apart["random"]]
     also = [bool(low > 0) for _, low, _ in apart["magnitude"]]
     worse = [bool(high < 0) for _, _, high in apart["random"]]
