@@ -26,10 +26,11 @@ SHOWN = 64  # removed channels of a round that are drawn
 class CertificateResult(Result):
     """Everything by arm (`arms`, the first by criteria) and round; round 0 is the network as it came.
 
-    Shapes, R rounds: parameters, macs, milliseconds (a, R + 1); before, after (a, R + 1, 3) accuracy with its interval;
-    apart (a, 3) how much higher the first arm's last accuracy is on the same images, in points, NaN for itself;
-    widths by layer (a, R + 1). channels, why, pictures by round of the first arm: texts "layer:channel", numbered as in
-    the whole network, sentences, and (k, h, w, 3) uint8. stays: groups that could not be cut, with the reason.
+    Shapes, R rounds: parameters, macs, milliseconds, time (a, R + 1), time as a share of the whole network's; before,
+    after (a, R + 1, 3) accuracy with its interval; apart (a, 3) how much higher the first arm's last accuracy is on the
+    same images, in points, NaN for itself; widths by layer (a, R + 1). channels, why, pictures by round of the first
+    arm: texts "layer:channel", numbered as in the whole network, sentences, and (k, h, w, 3) uint8. stays: groups that
+    could not be cut, with the reason.
     """
 
     images: int
@@ -37,6 +38,7 @@ class CertificateResult(Result):
     parameters: np.ndarray
     macs: np.ndarray
     milliseconds: np.ndarray
+    time: np.ndarray
     before: np.ndarray
     after: np.ndarray
     apart: np.ndarray
@@ -67,7 +69,7 @@ class CertificateResult(Result):
         return [*whole, *self._drawn(), *self._refused()]
 
     def _table(self) -> Card:
-        header = ("network", "round", "parameters", "million multiply-adds", "ms an image", "accuracy, only cut",
+        header = ("network", "round", "parameters", "million multiply-adds", "time of an image", "accuracy, only cut",
                   "accuracy, retrained", "by criteria, minus this one")  # fmt: skip
         rows: list[tuple[str | int | float, ...]] = []
         for k, arm in enumerate(self.arms):
@@ -77,7 +79,8 @@ class CertificateResult(Result):
                 last = number == self.parameters.shape[1] - 1
                 rows.append((
                     NAMES[arm] if number else "as it came", number, int(self.parameters[k, number]),
-                    f"{self.macs[k, number] / 1e6:,.2f}", f"{self.milliseconds[k, number]:.3f}",
+                    f"{self.macs[k, number] / 1e6:,.2f}",
+                    f"{self.milliseconds[k, number]:.3f} ms ({self.time[k, number]:.0%})",
                     _percent(self.before[k, number]), _percent(self.after[k, number]),
                     f"{_points(self.apart[k])} points" if last and k else "",
                 ))  # fmt: skip
@@ -85,8 +88,8 @@ class CertificateResult(Result):
             title=TITLE, content=Table(header=header, rows=tuple(rows)),
             how_to_read="Every round takes channels out for real, then trains what is left. Accuracy on "
             f"{self.images:,} test images that played no part in choosing or training, with its 95% interval "
-            "(Wilson); differences are of the same images (interval by Tango). Time: the least of a few batches of 32. "
-            f"{self.how}",
+            "(Wilson); differences are of the same images (interval by Tango). Time: the least of a few "
+            f"batches of 32, and beside the whole network's, taken in turns. {self.how}",
             control="Baselines go through the same widths, the same images and the same epochs. One seed each: what "
             "differs by less than a point may differ the other way with another. Every removal was compared with the "
             f"masked network before it was taken: largest difference {self.difference:.1e} of the largest answer.",

@@ -80,6 +80,7 @@ def _numbers(made: "Pruned", page: Path) -> dict[str, Any]:
     return {
         "weights": str(made.weights), "page": str(page), "images": of.images, "arms": list(of.arms),
         "parameters": of.parameters.tolist(), "macs": of.macs.tolist(), "milliseconds": of.milliseconds.tolist(),
+        "time_of_whole": of.time.tolist(),
         "accuracy_cut": of.before.tolist(), "accuracy_retrained": of.after.tolist(),
         "difference_points": of.apart[1:].tolist(), "stays": of.stays,
     }  # fmt: skip

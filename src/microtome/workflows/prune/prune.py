@@ -21,7 +21,7 @@ from ...runs.run import Run, fingerprints, write_run
 from ...runs.runner import Outcome
 from ...store import write_bytes, write_json
 from ..train import VALIDATION, parts
-from .judging import Share, difference, milliseconds, predictions
+from .judging import Share, difference, predictions
 from .retraining import usual_recipe
 from .rounds import Bench, Parts, refused_groups, reopened, run_arm, settings_kept
 from .settings import Arm, Settings, Widths, count_left, final_widths
@@ -114,7 +114,9 @@ def _bench(base: Model, learning: Images, judged: Images, settings: Settings, fo
              for layers, why in stays.items()}  # fmt: skip
     names |= {group.name: group.reason for group in of.groups if group.reason}
     some = Parts(learning=fitted, validation=validation, looked_at=looked_at, test=judged)
-    return Bench(base=base, parts=some, settings=settings, widths=widths, folder=folder, progress=progress), names
+    before = {tuple(group.channels): group.width for group in free}
+    return Bench(base=base, parts=some, settings=settings, whole=before, widths=widths, folder=folder,
+                 progress=progress), names  # fmt: skip
 
 
 def _certificate(
@@ -135,9 +137,11 @@ def _certificate(
     apart = [[np.nan] * 3, *(difference(ours, records[arm][-1]["after"] == labels) for arm in arms[1:])]
     first = {site.name: site for site in bench.base.sites.layers}
     recipe = records["criteria"][0]["recipe"]
+    least = min(record["whole_milliseconds"] for some in records.values() for record in some)
     return CertificateResult(
         images=len(labels), arms=arms, parameters=series("parameters", whole["parameters"]),
-        macs=series("macs", whole["macs"]), milliseconds=series("milliseconds", milliseconds([bench.base])[0]),
+        macs=series("macs", whole["macs"]), milliseconds=series("milliseconds", least),
+        time=series("milliseconds", 1.0) / series("whole_milliseconds", 1.0),
         before=accuracies("before"), after=accuracies("after"), apart=np.array(apart),
         widths={layer: np.array([[site.units, *(r["widths"][layer] for r in records[arm])] for arm in arms])
                 for layer, site in first.items()},

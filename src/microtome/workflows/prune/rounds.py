@@ -43,11 +43,12 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all rounds share."""
+    """What all rounds share. whole, widths: how many cells of each group there are at first, and in the end."""
 
     base: Model
     parts: Parts
     settings: Settings
+    whole: Widths
     widths: Widths
     folder: Path
     progress: Progress
@@ -165,12 +166,11 @@ def _cut(
     found: PruningResult | None = None if looked is None else looked["pruning"]
     chosen: list[Choice] = []
     channels: dict[str, list[int]] = {}
-    whole = {tuple(group.channels): group.width for group in couplings(bench.base).groups}
     for group in of.groups:
         key = tuple(group.channels)
         if key not in bench.widths:
             continue
-        left = width_at(whole[key], bench.widths[key], number, settings.rounds)
+        left = width_at(bench.whole[key], bench.widths[key], number, settings.rounds)
         if group.width > left:
             choice = choose(arm, group, group.width - left, model, found, random)
             chosen.append(choice)

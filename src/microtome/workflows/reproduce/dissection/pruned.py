@@ -45,7 +45,7 @@ def measure_pruned(images: str, settings: Settings, out: Path, progress: Progres
         of = made.certificate
         found.append({
             "seed": each, "images": of.images, "arms": list(of.arms), "parameters": of.parameters, "macs": of.macs,
-            "before": of.before, "after": of.after, "apart": of.apart, "milliseconds": of.milliseconds,
+            "before": of.before, "after": of.after, "apart": of.apart, "time": of.time,
             "why": [list(texts) for texts in of.why], "difference": of.difference,
             "recovered": _from_the_wide(of.after),
         })  # fmt: skip
