@@ -5,6 +5,7 @@ from statistics import NormalDist
 import numpy as np
 
 NORMAL_95 = 1.959963984540054  # the 97.5% point of the standard normal distribution
+SIMULATIONS = 200  # of a perfectly calibrated network with the same confidences
 
 
 def wilson_interval(hits: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,6 +51,19 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     counts, sure, right = reliability(confidence, correct, bins)
     filled = counts > 0
     return float((counts[filled] * np.abs(sure[filled] - right[filled])).sum() / counts.sum())
+
+
+def calibrated_error(confidence: np.ndarray, bins: int, seed: int) -> np.ndarray:
+    """Middle and 95% point of the calibration error of a network that is right as often as it says.
+
+    By simulation, because the error of a finite set of images is never 0. Shapes: (n,) -> (2,).
+    """
+    random = np.random.default_rng(seed)
+    drawn = [
+        expected_calibration_error(confidence, random.random(len(confidence)) < confidence, bins)
+        for _ in range(SIMULATIONS)
+    ]
+    return np.quantile(drawn, (0.5, 0.95))
 
 
 def images_per_class(labels: np.ndarray) -> float:
