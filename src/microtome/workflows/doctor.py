@@ -107,11 +107,10 @@ def doctor(
 
 
 def fits_of(specimen: Specimen, available: Registry) -> dict[str, Fit]:
-    """How far each general analysis holds; one that needs another's result is refused where that one is."""
-    general = {name: cls for name, cls in available.items() if cls.general}
-    fits = {name: cls().fit(specimen) for name, cls in general.items()}
-    for _ in general:  # as often as one can need another
-        for name, cls in general.items():
+    """How far each analysis holds; one that needs another's result is refused where that one is."""
+    fits = {name: cls().fit(specimen) for name, cls in available.items()}
+    for _ in available:  # as often as one can need another
+        for name, cls in available.items():
             missing = [other for other in cls.requires if other not in fits or fits[other].verdict == "refused"]
             if missing:
                 fits[name] = Fit(verdict="refused", reason=without(missing[0], fits[missing[0]].reason),
