@@ -142,9 +142,9 @@ def _work(
     model: Model | nn.Module | str, images: object, folder: Path, share: Share | None,
     options: Options,
 ) -> Run | Stage:  # fmt: skip
-    opened = _as_model(model)
+    opened = as_model(model)
     seen = images if isinstance(images, Images) or images is None else open_images(images, opened)
-    others = {name: _as_model(other) for name, other in (options.get("others") or {}).items()}
+    others = {name: as_model(other) for name, other in (options.get("others") or {}).items()}
     before = read_plan(folder)
     units = tuple(dict.fromkeys([*(before.units if before else ()), *options.get("units", ())]))
     specimen = Specimen(model=opened, images=seen, others=others, effort=options.get("effort", "normal"),
@@ -181,7 +181,8 @@ def _work(
         return run
 
 
-def _as_model(given: Model | nn.Module | str) -> Model:
+def as_model(given: Model | nn.Module | str) -> Model:
+    """A model however it is given. Raises: UnknownName, BadModel."""
     return given if isinstance(given, Model) else open_model(given)
 
 

@@ -147,7 +147,7 @@ def test_maps_of_another_extent_are_compared_by_their_means_and_it_says_so(netwo
     result = found(model, other, images, Counterparts())
     assert (result.positions["conv1"], result.samples["conv1"]) == (False, 300)
     (table,) = [c for c in result.cards() if isinstance(c.content, Table)]
-    assert "their means, because positions do not correspond" in table.how_to_read
+    assert "Means of images, because positions do not correspond: conv1, conv2." in table.how_to_read
     living = alive(result, "conv1")
     assert result.match["conv1"][living].tolist() == living.tolist()
 

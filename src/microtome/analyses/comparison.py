@@ -51,6 +51,7 @@ class ComparisonResult(Result):
     changed: tuple[str, ...]
     tolerance: float
     size: tuple[int, int]
+    prepared: bool
 
     @property
     def known(self) -> np.ndarray:
@@ -192,16 +193,21 @@ class ComparisonResult(Result):
         return [card] if len(some) else []
 
     def _sides(self) -> Card:
-        rows = [(name, *(f"{one[name]:,}" if isinstance(one[name], int) else one[name] for one in self.networks), "")
-                for name in self.networks[0]]  # fmt: skip
+        rows: list[tuple[str, ...]] = []
+        for name, (one, two) in ((name, [about[name] for about in self.networks]) for name in self.networks[0]):
+            if isinstance(one, int):
+                rows.append((name, f"{one:,}", f"{two:,}", "" if one == two else f"{two / max(1, one) - 1:+.1%}"))
+            elif name != "preprocessing" or one != two:
+                rows.append((name, one, two, ""))
         if self.labelled:
             right = self.right[:, self.known]
             rows.append(("accuracy", percent_of(right[0]), percent_of(right[1]), f"{self.change.points()} points"))
         sure = self.confidence.mean(1)
         rows.append(("mean confidence", f"{sure[0]:.1%}", f"{sure[1]:.1%}", f"{100 * (sure[1] - sure[0]):+.1f} points"))
+        how = "prepared already: both get the same numbers" if self.prepared else "each with its own preprocessing"
         return Card(
-            title=SIDES, how_to_read=f"Both networks on the same {len(self.index):,} images, each with its own "
-            "preprocessing.", content=Table(header=("", "A", "B", "B minus A"), rows=tuple(rows)),
+            title=SIDES, how_to_read=f"Both networks on the same {len(self.index):,} images, {how}.",
+            content=Table(header=("", "A", "B", "B minus A"), rows=tuple(rows)),
             control="Intervals: 95%, Wilson; of the difference Tango's for the same images.",
         )  # fmt: skip
 
@@ -209,7 +215,7 @@ class ComparisonResult(Result):
         rows = tuple(
             (self.class_names[k], change.images, f"{(change.both + change.broken) / change.images:.1%}",
              f"{(change.both + change.fixed) / change.images:.1%}", change.points(), change.broken, change.fixed,
-             f"{p:.2g}")
+             float(f"{p:.2g}"))
             for k, (change, p) in self.classes.items()
         )  # fmt: skip
         return Card(
@@ -232,24 +238,20 @@ class ComparisonResult(Result):
 
     def plot(self) -> "Figure":
         """What changed, in numbers of images; with labels, accuracy class by class."""
-        figure = new_figure(1, 2, size=(10, 4))
-        counts, beside = figure.axes
         change = self.change
         bars = {"both right": change.both, "broken": change.broken, "fixed": change.fixed, "both wrong": change.neither}
         if not self.labelled:
             bars = {"same answer": int(self.alike.sum()), "two answers": int((~self.alike).sum())}
+        figure = new_figure(1, 2 if self.classes else 1, size=(10, 4))
+        counts, *beside = figure.axes
         counts.bar_label(counts.bar(list(bars), list(bars.values()), color=["0.7", "C3", "C0", "0.85"][: len(bars)]))
         counts.set_ylabel("images")
-        if self.classes:
-            names = [self.class_names[k] for k in self.classes]
+        for axes in beside:
             middle, low, high = np.array([change.apart for change, _ in self.classes.values()]).T
-            beside.errorbar(middle, np.arange(len(names)), xerr=[middle - low, high - middle], fmt="o")
-            beside.set_yticks(np.arange(len(names)), names)
-            beside.axvline(0, color="grey")
-            beside.set_xlabel("accuracy of B minus A, points (95%)")
-        else:
-            beside.scatter(self.confidence[0], self.confidence[1], s=8, c=np.where(self.alike, "0.7", "C3"))
-            beside.set(xlabel="confidence of A", ylabel="confidence of B")
+            axes.errorbar(middle, np.arange(len(middle)), xerr=[middle - low, high - middle], fmt="o")
+            axes.set_yticks(np.arange(len(middle)), [self.class_names[k] for k in self.classes])
+            axes.axvline(0, color="grey")
+            axes.set_xlabel("accuracy of B minus A, points (95%)")
         return figure
 
 
@@ -285,6 +287,7 @@ class Comparison(Analysis):
             networks=tuple(_about(model) for model in (specimen.model, other.model)), class_names=named.class_names,
             index=index, label=seen[0].label[rows[0]] if specimen.labelled else np.full(len(index), -1),
             answers=answers, confidence=sure, tolerance=float(self.tolerance), size=specimen.model.preprocessing.size,
+            prepared=images.prepared,
             changed=tuple(images.ids[place] for place in index[answers[0] != answers[1]]),
         )  # fmt: skip
 

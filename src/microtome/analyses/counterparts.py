@@ -79,33 +79,37 @@ class CounterpartsResult(Result):
     def cards(self) -> list[Card]:
         rows = tuple(
             (k, len(r), len(self.back[k]), _median(r), self._alike(k), self._own(k),
-             int((self.back[k] <= ALIKE).sum()), f"{self.shuffled[k].max():.2f}",
-             f"{self.samples[k]:,} {'positions' if self.positions[k] else 'images'}")
+             int((self.back[k] <= ALIKE).sum()), f"{self.shuffled[k].max():.2f}", self.samples[k])
             for k, r in self.r.items()
         )  # fmt: skip
-        header = ("layer", "units of A", "units of B", "r (median)", f"r > {ALIKE}", "own number is most similar",
-                  f"units of B without one (r ≤ {ALIKE})", "shuffled", "compared over")  # fmt: skip
-        means = [layer for layer, exact in self.positions.items() if not exact]
-        notes = (
-            f" Over images: their means, because positions do not correspond ({len(means)} layers)." if means else ""
-        )
-        if self.left_out:
-            notes += f" Not in both networks, or not read: {', '.join(self.left_out[:6])}" + \
-                     (", ..." if len(self.left_out) > 6 else "") + "."  # fmt: skip
+        header = ("layer", "units of A", "units of B", "r (median)", f"r > {ALIKE}", "own number", "only in B",
+                  "shuffled", "samples")  # fmt: skip
         table = Card(
             title=TITLE, content=Table(header=header, rows=rows, links=tuple(layer_link(k) for k in self.r)),
             how_to_read="Every unit of A and the unit of B, in the layer of the same name, whose activations on the "
-            f"same images correlate most with its own.{notes}",
+            "same images correlate most with its own. Own number: units of A to which the one of their number is most "
+            f"similar. Only in B: units of B like none of A (r ≤ {ALIKE}).{self._notes()}",
             control="Shuffled: the largest correlation of any two units once the images of B are shuffled.",
         )  # fmt: skip
         return [table, *(card for layer in self.r for card in (*self._layer_cards(layer), *self._pictures(layer)))]
+
+    def _notes(self) -> str:
+        """Which layers are compared in another way, or not at all."""
+        means = tuple(layer for layer, exact in self.positions.items() if not exact)
+        notes = (("Means of images, because positions do not correspond", means),
+                 ("Not in both networks, or not read", self.left_out))  # fmt: skip
+        return "".join(
+            f" {why}: {', '.join(some[:6])}{', ...' if len(some) > 6 else ''}." for why, some in notes if some
+        )
 
     def _layer_cards(self, layer: str) -> list[Card]:
         edges = np.linspace(0, 1, 21)
         known = self.r[layer][~np.isnan(self.r[layer])]
         null = f"With the images of B shuffled, the largest is {self.shuffled[layer].max():.2f}."
         headline = tuple(
-            f"in B: unit {unit} (r {r:.2f})" if unit >= 0 else "in B: unknown, it is constant"
+            f"in B: unit {unit} (r {r:.2f}, shuffled at most {self.shuffled[layer].max():.2f})"
+            if unit >= 0
+            else "in B: unknown, it is constant"
             for unit, r in zip(self.match[layer], self.r[layer], strict=True)
         )
         return [

@@ -2,10 +2,11 @@
 
 import re
 
-from ..errors import NotApplicable
+from ..errors import BadModel, NotApplicable
 from .model import Model
 from .specimen import Specimen
 
+OTHER = "B"  # what the second network is called, where it was given no name
 CODE = re.compile(r"n?\d+")  # a class's number, or its WordNet id: no name that could be another one's
 
 
@@ -46,6 +47,17 @@ def need_same_classes(specimen: Specimen) -> None:
             f"B ({other.model.name}), and {len(differ):,} of {specimen.classes:,} classes differ",
             allowed, "Give two networks for the same task, or, if only names differ, the same class_names to both",
         )  # fmt: skip
+
+
+def refuse_other_classes(specimen: Specimen) -> None:
+    """The same before anything is looked at.
+
+    Raises: BadModel where `need_same_classes` raises NotApplicable.
+    """
+    try:
+        need_same_classes(specimen)
+    except NotApplicable as error:
+        raise BadModel(error.given, error.allowed, error.next_step) from error
 
 
 def _spoken(model: Model) -> tuple[str, ...]:
