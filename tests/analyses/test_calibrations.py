@@ -74,6 +74,9 @@ def test_errors_above_ninety_percent_are_counted_beside_a_calibrated_networks(pl
         assert row[4:] == ((~correct).sum(), (bold & ~correct).sum(), f"{(1 - confidence[bold]).sum():.0f}")
     (chart,) = [card.content for card in result.cards() if isinstance(card.content, Chart)]
     assert [name for name, _ in chart.series] == ["A", "B", "calibrated"]
+    for confidence, (_, shown) in zip(result.confidence, chart.series, strict=False):
+        counts = np.histogram(confidence, 15, (0, 1))[0]
+        assert ((counts >= 10) == ~np.isnan(shown)).all()
 
 
 def test_the_interval_of_the_difference_holds_the_truth_in_about_95_of_100_sets(planted) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import microtome as mt
 from microtome.errors import BadModel
+from microtome.progress import Silent
 from pairs import changed, digits, never, unlabelled
 
 PUSHED = 3
@@ -60,6 +61,29 @@ def test_with_a_folder_the_comparison_is_a_run_with_a_report(network, tmp_path) 
     page = found.run.report().read_text()
     assert "simpleconvnet beside simpleconvnet" in page
     assert found.answers.conclusion().replace("'", "&#39;").replace("<", "&lt;") in page
+
+
+class Stopped(Silent):
+    """A user who stops what is under way when a number of passes have begun."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed = allowed
+
+    def bar(self, *about: object, **more: object):
+        self.allowed -= 1
+        if self.allowed < 0:
+            raise KeyboardInterrupt
+        return super().bar(*about, **more)
+
+
+def test_a_comparison_that_was_stopped_goes_on_with_the_second_network(network, tmp_path) -> None:
+    model, images = network
+    other = changed(model, never(PUSHED))
+    with pytest.raises(KeyboardInterrupt):
+        mt.compare(model, other, images, out=tmp_path / "run", progress=Stopped(1))
+    found = mt.compare(model, other, images, out=tmp_path / "run", progress=Stopped(1))
+    assert found.run.info["passes"] == 1
+    assert found.answers.conclusion() == mt.compare(model, other, images).answers.conclusion()
 
 
 def test_modules_are_compared_as_they_are(network) -> None:

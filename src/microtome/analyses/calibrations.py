@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BINS = 15  # of confidence, as in Guo et al. (2017)
 SURE = 0.9
+FEWEST = 10  # images behind a point of the chart: with fewer its interval is wider than half of the axis
 TITLE, ERRORS = "Calibration of both", "Confident errors of both"
 
 
@@ -51,8 +52,8 @@ class CalibrationsResult(Result):
 
     def cards(self) -> list[Card]:
         middles = (np.arange(self.bins) + 0.5) / self.bins
-        right = [reliability(sure, correct, self.bins)[2]
-                 for sure, correct in zip(self.confidence, self.correct, strict=True)]  # fmt: skip
+        found = [reliability(*pair, self.bins) for pair in zip(self.confidence, self.correct, strict=True)]
+        right = [np.where(counts >= FEWEST, share, np.nan) for counts, _, share in found]
         points = " and ".join(f"{low:.3f} (95% of the time below {high:.3f})" for low, high in self.calibrated)
         rows = []
         for name, sure, correct, ece in zip("AB", self.confidence, self.correct, self.ece, strict=True):
@@ -65,7 +66,7 @@ class CalibrationsResult(Result):
             Card(
                 title=TITLE,
                 how_to_read="Of the answers given with some confidence, how many were right: on the diagonal a network "
-                "knows how sure to be.",
+                f"knows how sure to be. Points of {FEWEST} images or more.",
                 content=Chart(kind="lines", x=middles, x_label="confidence", y_label="accuracy",
                               series=(("A", right[0]), ("B", right[1]), ("calibrated", middles))),
                 control=f"Calibrated networks with the confidences of A and B get errors of {points}.",

@@ -1,12 +1,15 @@
 """`microtome compare`: two networks side by side; did a fix break anything?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import MODEL_HELP, Device, Json, Quiet, TrustPickle, print_json, progress_on, say_findings
 from .image_options import SOURCES, Classes, Decoders, Download, Split, Strict, say_broken
+
+if TYPE_CHECKING:
+    from ..workflows.compare import Compared
 
 INTERRUPTED = "Interrupted. What was measured is kept: the same command goes on from there."
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write; default: runs/A-beside-B-IMAGES.")]
@@ -68,17 +71,21 @@ def compare(
     except KeyboardInterrupt:
         typer.secho(INTERRUPTED, err=True)
         raise typer.Exit(1) from None
+    _say(found, report, json_)
+    if fail_if_worse and found.worse:
+        raise typer.Exit(1)
+
+
+def _say(found: "Compared", report: bool, json_: bool) -> None:
     assert found.run is not None
     page = found.run.report() if report else None
     broken = found.run.info["images"]["broken"]
     if json_:
         print_json({"run": str(found.run.folder), "report": str(page) if page else None, "unreadable": broken,
                     **found.numbers()})  # fmt: skip
-    else:
-        say_findings(found.run)
-        for name, why in found.skipped.items():
-            typer.echo(f"skipped {name}: {why}")
-        say_broken(broken)
-        typer.echo(f"Report: {page}" if page else f"Run: {found.run.folder}")
-    if fail_if_worse and found.worse:
-        raise typer.Exit(1)
+        return
+    say_findings(found.run)
+    for name, why in found.skipped.items():
+        typer.echo(f"skipped {name}: {why}")
+    say_broken(broken)
+    typer.echo(f"Report: {page}" if page else f"Run: {found.run.folder}")
