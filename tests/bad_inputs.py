@@ -61,6 +61,13 @@ def finished_run(folder: Path) -> None:
     assert typed(f"look {NETWORK} photos -o run --analyses filters --no-report -q", folder)[0] == 0
 
 
+def compared(folder: Path) -> None:
+    """A comparison of the network with itself."""
+    photos(folder)
+    words = f"compare {NETWORK} {NETWORK} --images photos -o run --no-report -q"
+    assert typed(words, folder)[0] == 0
+
+
 def change_json(name: str, **changes: object) -> Callable[[Path], None]:
     """A finished run whose description was changed."""
 
@@ -350,6 +357,13 @@ CASES = [
     Case("pruning in no rounds", f"prune {NETWORK} digits --rounds 0"),
     Case("pruning beside a baseline that there is not", f"prune {NETWORK} digits --baselines luck"),
     Case("pruning with images that are not there", f"prune {NETWORK} nowhere"),
+    Case("comparing networks of which one has more classes",
+         f"compare file:net.py:make {NETWORK} --images photos",
+         prepare=network(made="nn.Sequential(nn.Flatten(), nn.Linear(784, 4))")),
+    Case("comparing with the folder of a run", f"compare run {NETWORK} --images photos", prepare=finished_run),
+    Case("comparing on images that are not there", f"compare {NETWORK} {NETWORK} --images nowhere"),
+    Case("going on with a comparison beside another network",
+         f"compare {NETWORK} zoo:simpleconvnet --images photos -o run -q", prepare=compared),
     Case("two classes for one path", f"explain {NETWORK} dot --method path --unit class:1 --class 2"),
     Case("a path from a class that there is not", f"explain {NETWORK} dot --method path --class zebra"),
     Case("a square larger than the picture", f"explain {NETWORK} dot --unit class --method occlusion --size 29"),

@@ -104,7 +104,50 @@ SUBJECTS: dict[str, Callable[[], mt.Specimen]] = {
 }
 
 
+COMPARING = ("comparison", "calibrations", "counterparts")  # they are asked of two networks
+
+
+def beside_another() -> mt.Specimen:
+    """A network and another one with the same classes, a layer of which is narrower."""
+    specimen = digits()
+    other = dataclasses.replace(specimen.model, module=seeded(SimpleConvNet, (4, 7, 30, 20)))
+    return dataclasses.replace(specimen, others={"B": other})
+
+
+def beside_itself() -> mt.Specimen:
+    specimen = digits()
+    return dataclasses.replace(specimen, others={"B": specimen.model})
+
+
+def beside_few() -> mt.Specimen:
+    """Two images, and a network of zeros beside."""
+    model = opened(seeded(InPlace))
+    return mt.Specimen(model=model, images=noise(model, 2), others={"B": all_dead().model})
+
+
+def beside_unlabelled() -> mt.Specimen:
+    specimen = unlabelled()
+    other = opened(seeded(Shared))
+    other.module.head.weight.data.mul_(-1)
+    return dataclasses.replace(specimen, others={"B": other})
+
+
+def beside_larger() -> mt.Specimen:
+    """Another network that takes the images in a size of its own."""
+    model, other = opened(seeded(Plain)), opened(seeded(Plain), size=16)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 3, 20, 20), dtype=np.uint8)
+    images = open_images(pixels, model.preprocessing, labels=np.arange(30) % 3)
+    return mt.Specimen(model=model, images=images, others={"B": other})
+
+
+BESIDE: dict[str, Callable[[], mt.Specimen]] = {
+    build.__name__: build for build in (beside_another, beside_itself, beside_few, beside_unlabelled, beside_larger)
+}
+
+
 def looked(specimen: mt.Specimen, **options: object) -> Outcome:
-    """What all analyses find with their default settings."""
-    special = [Handnet] if Handnet().fit(specimen).verdict != "refused" else []  # `all` does not stand for it
-    return Look(specimen, **options).run([cls() for cls in (*general(registry()).values(), *special)])
+    """What all analyses of one network, or of two, find with their default settings."""
+    there = registry()
+    special = ["handnet"] if Handnet().fit(specimen).verdict != "refused" else []  # `all` does not stand for it
+    names = COMPARING if specimen.others else [*general(there), *special]
+    return Look(specimen, **options).run([there[name]() for name in names])

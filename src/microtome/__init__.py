@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .sheets.occlusion import occlusion
     from .sheets.reconstruction import reconstruct
     from .sheets.superstimulus import superstimuli
+    from .workflows.compare import compare
     from .workflows.doctor import doctor
     from .workflows.export import export
 
@@ -41,7 +42,7 @@ _HOMES = {
     "Specimen": "network.specimen", "Run": "runs.run", "open_run": "runs.run", "maps": "sheets.activation",
     "reconstruct": "sheets.reconstruction", "dissect": "sheets.dissection", "decision": "sheets.decision",
     "grad_cam": "sheets.evidence", "occlusion": "sheets.occlusion", "superstimuli": "sheets.superstimulus",
-    "doctor": "workflows.doctor", "export": "workflows.export",
+    "compare": "workflows.compare", "doctor": "workflows.doctor", "export": "workflows.export",
 }  # fmt: skip
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "Specimen",
     "Stage",
     "at",
+    "compare",
     "decision",
     "dissect",
     "doctor",

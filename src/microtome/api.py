@@ -76,6 +76,7 @@ class Options(TypedDict, total=False):
     amp: bool
     progress: Progress | None
     call: Mapping[str, Any] | None
+    others: Mapping[str, Model | nn.Module | str] | None
 
 
 def look(
@@ -94,18 +95,20 @@ def look(
     amp: bool = False,
     progress: Progress | None = None,
     call: Mapping[str, Any] | None = None,
+    others: Mapping[str, Model | nn.Module | str] | None = None,
 ) -> Run:
     """Look at a network with a set of images and keep what was found in the folder `out`.
 
     A look that was broken off goes on where it stopped; one that is finished adds what is missing. `images` are
     anything that `open_images` opens. `settings` gives other than default settings by analysis, such as
     {"activity": {"k": 4}}; `units` are globs of further units for analyses that choose a few; `amp` is mixed precision
-    on a GPU; `call` is kept in the folder, to say how model and images were opened.
+    on a GPU; `call` is kept in the folder, to say how model and images were opened; `others` are further networks by
+    name, for analyses that look at several.
     Raises: MicrotomeError, one of `microtome.errors`.
     """
     options = Options(
         analyses=analyses, settings=settings, plugins=plugins, effort=effort, units=units, seed=seed,
-        batch_size=batch_size, device=device, amp=amp, progress=progress, call=call,
+        batch_size=batch_size, device=device, amp=amp, progress=progress, call=call, others=others,
     )  # fmt: skip
     found = _work(model, images, Path(out), EVERYTHING, options)
     assert isinstance(found, Run)  # who does everything misses nothing
@@ -139,13 +142,14 @@ def _work(
     model: Model | nn.Module | str, images: object, folder: Path, share: Share | None,
     options: Options,
 ) -> Run | Stage:  # fmt: skip
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = as_model(model)
     seen = images if isinstance(images, Images) or images is None else open_images(images, opened)
+    others = {name: as_model(other) for name, other in (options.get("others") or {}).items()}
     before = read_plan(folder)
     units = tuple(dict.fromkeys([*(before.units if before else ()), *options.get("units", ())]))
-    specimen = Specimen(model=opened, images=seen, effort=options.get("effort", "normal"),
+    specimen = Specimen(model=opened, images=seen, others=others, effort=options.get("effort", "normal"),
                         seed=options.get("seed", 0), units=units)  # fmt: skip
-    _ = specimen.named_units
+    _ = specimen.named_units, [specimen.images_for(name) for name in others]  # what cannot be opened is said now
     available = registry(options.get("plugins", ()))
     given = options.get("settings") or {}
     chosen = [
@@ -175,6 +179,11 @@ def _work(
             if not shares_at_work(folder):
                 looking.answers.forget_unfinished()
         return run
+
+
+def as_model(given: Model | nn.Module | str) -> Model:
+    """A model however it is given. Raises: UnknownName, BadModel."""
+    return given if isinstance(given, Model) else open_model(given)
 
 
 def _of_fewer_images(folder: Path, specimen: Specimen, chosen: set[str], available: Registry) -> list[Analysis]:

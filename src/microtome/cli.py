@@ -5,6 +5,7 @@ import sys
 import typer
 
 from .commands.analyses import analyses
+from .commands.compare import compare
 from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.dream import dream
@@ -20,7 +21,22 @@ from .errors import MicrotomeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A microscope for convolutional networks.")  # fmt: skip
-for command in (demo, sites, analyses, doctor, look, merge, report, explain, dream, prune, export, train, reproduce):
+for command in (
+    demo,
+    sites,
+    analyses,
+    doctor,
+    look,
+    merge,
+    report,
+    explain,
+    dream,
+    compare,
+    prune,
+    export,
+    train,
+    reproduce,
+):
     app.command()(command)
 
 

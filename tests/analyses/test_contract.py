@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ from microtome.progress import Silent
 from microtome.runs.runner import Outcome
 from microtome.store import read_tree, write_tree
 from microtome.workflows.doctor import fits_of
-from subjects import SUBJECTS, looked
+from subjects import BESIDE, COMPARING, SUBJECTS, looked
 from toys import noise, opened
 
 NAMES = list(general(registry()))
@@ -57,8 +56,11 @@ WHY = {
 NO_CLASSES = ("u_net", "pyramid")
 SKIPPED = {(subject, name) for subject in WHY for name in ("decisions", "preferences", "pruning")}
 SKIPPED |= {(subject, name) for subject in NO_CLASSES for name in ("effects", "pathways")}
-SPECIAL = {("by_hand", "handnet")}  # questions about networks of one kind, where it is there
-PAIRS = [pair for pair in itertools.product(SUBJECTS, NAMES) if pair not in SKIPPED] + sorted(SPECIAL)
+SKIPPED.add(("beside_unlabelled", "calibrations"))
+WHY["beside_unlabelled"] = WHY["unlabelled"]
+# questions about networks of one kind, or about two, stand where these are
+ASKED = {**dict.fromkeys(SUBJECTS, NAMES), "by_hand": [*NAMES, "handnet"], **dict.fromkeys(BESIDE, COMPARING)}
+PAIRS = [(subject, name) for subject, names in ASKED.items() for name in names if (subject, name) not in SKIPPED]
 
 
 class Heard(Silent):
@@ -81,7 +83,7 @@ SAID: dict[str, list[str]] = {}
 
 @functools.cache
 def outcome_of(subject: str) -> tuple[mt.Specimen, Outcome]:
-    specimen, heard = SUBJECTS[subject](), Heard()
+    specimen, heard = {**SUBJECTS, **BESIDE}[subject](), Heard()
     outcome = looked(specimen, batch_size=8, progress=heard)
     SAID[subject] = heard.lines
     return specimen, outcome
@@ -127,7 +129,7 @@ def arrays_of(card: Card) -> list[np.ndarray | tuple[str, ...]]:
     return [content.unit, content.value]
 
 
-@pytest.mark.parametrize("cls", general(registry()).values(), ids=NAMES)
+@pytest.mark.parametrize("cls", registry().values(), ids=registry())
 def test_settings_are_frozen_keyword_only_and_explained(cls: type[Analysis]) -> None:
     parameters = cls.__dataclass_params__
     assert parameters.frozen
@@ -137,7 +139,7 @@ def test_settings_are_frozen_keyword_only_and_explained(cls: type[Analysis]) -> 
         assert field.metadata["help"].strip()
 
 
-@pytest.mark.parametrize("cls", general(registry()).values(), ids=NAMES)
+@pytest.mark.parametrize("cls", registry().values(), ids=registry())
 def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
     assert cls.question == inspect.getdoc(cls).splitlines()[0]
     assert cls.question.endswith("?")
@@ -146,10 +148,10 @@ def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
     assert all(name in NAMES for name in cls.requires)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("subject", ASKED)
 def test_what_is_said_while_looking_is_words_not_code(subject) -> None:
     outcome_of(subject)
-    assert len(SAID[subject]) > len(NAMES)
+    assert len(SAID[subject]) > (len(NAMES) if subject in SUBJECTS else 0)
     assert [line for line in SAID[subject] if re.search(r"\w\(|[={}\[\]]|None|True|False|_", line)] == []
 
 
@@ -239,18 +241,17 @@ def test_a_result_plots_a_figure(found) -> None:
     figure.draw_without_rendering()
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("subject", ASKED)
 def test_columns_of_different_analyses_have_different_names(subject) -> None:
     names = [column.name for result in outcome_of(subject)[1].results.values() for column in result.columns()]
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("subject", ASKED)
 def test_what_is_skipped_says_why_and_everything_else_has_a_result(subject) -> None:
     _, outcome = outcome_of(subject)
     assert {(subject, name) for name in outcome.skipped} == {pair for pair in SKIPPED if pair[0] == subject}
-    special = {name for name_of_subject, name in SPECIAL if name_of_subject == subject}
-    assert set(outcome.results) | set(outcome.skipped) == set(NAMES) | special
+    assert set(outcome.results) | set(outcome.skipped) == set(ASKED[subject])
     assert {type(result) for result in outcome.results.values()} == {
         registry()[name].result for name in outcome.results
     }
@@ -265,10 +266,10 @@ def test_without_images_an_analysis_of_weights_still_works_and_the_others_say_wh
     assert all("images" in reason for reason in outcome.skipped.values())
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("subject", ASKED)
 def test_what_a_fit_refuses_is_what_a_look_skips_and_for_the_same_reason(subject) -> None:
     specimen, outcome = outcome_of(subject)
-    fits = fits_of(specimen, general(registry()))
+    fits = fits_of(specimen, {name: registry()[name] for name in ASKED[subject]})
     assert {name: fit.reason for name, fit in fits.items() if fit.verdict == "refused"} == outcome.skipped
     assert all((fit.verdict == "full") == (fit.reason == "") == (fit.instead == "") for fit in fits.values())
 

@@ -11,7 +11,7 @@ from microtome.analyses import general, registry
 from microtome.analysis import Fit, Pass, at
 from microtome.statistics import Moments
 from sketches import Sketch, SketchResult
-from subjects import SUBJECTS
+from subjects import BESIDE, SUBJECTS
 from toys import Plain, noise, opened, seeded
 
 
@@ -109,3 +109,13 @@ def test_what_needs_other_results_is_not_asked_before_they_are_there() -> None:
 
     model = opened(seeded(Plain))
     assert Needy().fit(mt.Specimen(model=model, images=noise(model))).verdict == "full"
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "reason"),
+    [("comparison", "beside_unlabelled", "without labels it is said where both answer alike, but not who is right"),
+     ("counterparts", "beside_few", "with 2 images, units that have nothing in common may look alike")],
+)  # fmt: skip
+def test_what_is_said_only_in_part_of_two_networks_says_why(name, subject, reason) -> None:
+    found = fit(name, BESIDE[subject]())
+    assert (found.verdict, found.reason) == ("approximate", reason)

@@ -11,6 +11,7 @@ from microtome.checks import SHOWN_CHOICES
 from microtome.errors import UnknownName, UsageError
 from microtome.runs.runner import Look
 from sketches import Announced
+from subjects import COMPARING
 from toys import Plain, opened, seeded
 
 PLUGIN = '''
@@ -144,7 +145,7 @@ def test_chosen_analyses_come_in_the_order_of_the_registry() -> None:
     all_of_them = list(general(available).values())
     assert choose(["all"], available) == all_of_them
     assert choose(["filters", "all"], available) == all_of_them
-    assert set(available) - set(general(available)) == {"certificate", "handnet"}
+    assert set(available) - set(general(available)) == {"certificate", "handnet", *COMPARING}
     assert [cls.name for cls in choose(["certificate"], available)] == ["certificate"]
 
 

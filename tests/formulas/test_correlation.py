@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from microtome.formulas.correlation import correlation_matrix, cosine_matrix, nearest
+from microtome.formulas.correlation import best_matches, correlation_matrix, cosine_matrix, cross_correlation, nearest
 
 
 def samples(kind: type = np.float64) -> np.ndarray:
@@ -34,6 +34,25 @@ def test_a_constant_column_leaves_the_others_as_they_are() -> None:
     assert not found[2].any() and not found[:, 2].any()
     rest = np.delete(np.delete(found, 2, 0), 2, 1)
     np.testing.assert_allclose(rest, np.corrcoef(samples(), rowvar=False), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_correlations_between_two_tables_are_those_of_numpy(kind: type) -> None:
+    one, other = samples(kind)[:, :4], samples(kind)[:, 3:] ** 2
+    expected = np.corrcoef(one.astype(np.float64), other.astype(np.float64), rowvar=False)[:4, 4:]
+    np.testing.assert_allclose(cross_correlation(one, other), expected, rtol=0, atol=1e-14)
+
+
+def test_between_two_tables_a_constant_column_correlates_with_nothing() -> None:
+    found = cross_correlation(samples(), np.insert(samples(), 2, 0.1, axis=1))
+    assert not found[:, 2].any() and found.any(0).sum() == 6
+
+
+def test_the_best_match_is_the_largest_and_of_equal_ones_the_own_number_then_the_lowest() -> None:
+    table = np.array([[0.9, 0.9 - 1e-12, 0.1], [0.9, 0.9, 0.1], [0.5, 0.5, 0.4], [0.2, 0.7, 0.7]])
+    best, value = best_matches(table)
+    assert best.tolist() == [0, 1, 0, 1]
+    assert value.tolist() == [0.9, 0.9, 0.5, 0.7]
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])

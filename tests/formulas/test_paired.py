@@ -57,3 +57,9 @@ def test_it_holds_about_as_often_as_it_says(shares) -> None:
     drawn = np.random.default_rng(0).multinomial(64, (lost, gained, 1 - lost - gained), size=4000)
     low, high = paired_interval(drawn[:, 0], drawn[:, 1], 64)
     assert 0.93 < ((low <= lost - gained) & (lost - gained <= high)).mean() < 0.985
+
+
+@pytest.mark.parametrize("trials", [1, 3, 40])
+def test_where_everything_was_lost_the_interval_ends_at_everything(trials) -> None:
+    low, high = paired_interval(np.array([trials]), np.array([0]), trials)
+    assert high[0] == pytest.approx(1) and low[0] < 1

@@ -12,7 +12,10 @@ from ..checks import known
 from ..errors import UsageError
 from ..factories import imported
 from .activity import Activity
+from .calibrations import Calibrations
 from .certificate import Certificate
+from .comparison import Comparison
+from .counterparts import Counterparts
 from .decisions import Decisions
 from .deconvnet import Deconvnet
 from .dissection import Dissection
@@ -33,7 +36,8 @@ from .twins import Twins
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
-    Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet,
+    Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet, Comparison,
+    Calibrations, Counterparts,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs

@@ -8,7 +8,13 @@ import numpy as np
 from ..analysis import Analysis, Limit, Pass, Result, Steps, at, setting
 from ..cards import Card, Chart, Crops, Finding, Heat, Table, card_link
 from ..figures import new_figure
-from ..formulas.proportions import expected_calibration_error, images_per_class, reliability, wilson_interval
+from ..formulas.proportions import (
+    calibrated_error,
+    expected_calibration_error,
+    images_per_class,
+    reliability,
+    wilson_interval,
+)  # fmt: skip
 from ..network.specimen import Specimen
 from ..statistics import Confusion, Predictions
 
@@ -17,7 +23,6 @@ if TYPE_CHECKING:
 
 BINS = 15  # of confidence, as in Guo et al. (2017)
 SURE = 0.9
-SIMULATIONS = 200  # of a perfectly calibrated network with the same confidences
 LARGEST_MATRIX = 40  # classes; above that the confusion matrix is a list of its largest cells
 SHOWN = 24
 FEWEST_PER_CLASS = 5  # with fewer images a class every interval is wider than 60 points
@@ -212,16 +217,6 @@ class Decisions(Analysis):
             index=seen.index[known], label=label, predicted=classes[:, 0], confidence=confidence,
             in_top5=(classes == label[:, None]).any(1), confusion=answers["confusion"],
             ece=expected_calibration_error(confidence, correct, self.bins),
-            calibrated=_calibrated(confidence, self.bins, specimen.seed), bins=self.bins,
+            calibrated=calibrated_error(confidence, self.bins, specimen.seed), bins=self.bins,
             size=specimen.model.preprocessing.size,
         )  # fmt: skip
-
-
-def _calibrated(confidence: np.ndarray, bins: int, seed: int) -> np.ndarray:
-    """Middle and 95% point of the calibration error of a network that is right as often as it says."""
-    random = np.random.default_rng(seed)
-    drawn = [
-        expected_calibration_error(confidence, random.random(len(confidence)) < confidence, bins)
-        for _ in range(SIMULATIONS)
-    ]
-    return np.quantile(drawn, (0.5, 0.95))

@@ -83,7 +83,7 @@ def look(
     from ..workflows.look import look as run_look
 
     sources = {name.rstrip("_"): context.get_parameter_source(name) for name in context.params}
-    given = [name for name in Call.__annotations__ if getattr(sources[name], "name", "") == "COMMANDLINE"]
+    given = [name for name in Call.__annotations__ if getattr(sources.get(name), "name", "") == "COMMANDLINE"]
     asked = Call(
         model=model, images=images, analyses=analyses, set=tuple(set_ or ()), plugin=tuple(map(str, plugin or ())),
         effort=effort, classes=str(classes) if classes else None, split=split, strict=strict, limit=limit, seed=seed,

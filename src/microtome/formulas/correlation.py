@@ -2,17 +2,44 @@
 
 import numpy as np
 
+ROUNDING = 1e-9  # correlations that differ by less are equal
+
 
 def correlation_matrix(samples: np.ndarray) -> np.ndarray:
     """Pearson correlation of every pair of columns; a constant column correlates 0 with all others.
 
     Shapes: samples (n, C) -> (C, C), float64.
     """
+    scaled = _scaled(samples)
+    return np.clip(scaled.T @ scaled, -1.0, 1.0)
+
+
+def cross_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Pearson correlation of every column of one table with every column of another; 0 where one is constant.
+
+    Shapes: (n, C), (n, D) -> (C, D), float64.
+    """
+    return np.clip(_scaled(one).T @ _scaled(other), -1.0, 1.0)
+
+
+def _scaled(samples: np.ndarray) -> np.ndarray:
+    """Columns of mean 0 and length 1; constant ones are 0."""
     centred = samples - samples.mean(0, dtype=np.float64)
     constant = samples.max(0) == samples.min(0)  # of which rounding of the mean may leave something
     norms = np.linalg.norm(centred, axis=0)
-    scaled = np.where(constant, 0.0, centred / np.where(norms > 0, norms, 1.0))
-    return np.clip(scaled.T @ scaled, -1.0, 1.0)
+    return np.where(constant, 0.0, centred / np.where(norms > 0, norms, 1.0))
+
+
+def best_matches(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every row the column with the largest value, and that value; of equal ones the row's own number, then the
+    lowest.
+
+    Shapes: (C, D) -> (C,) indices, (C,) values.
+    """
+    best, value = similarity.argmax(1), similarity.max(1)
+    own = np.arange(min(similarity.shape))
+    best[own] = np.where(similarity[own, own] >= value[own] - ROUNDING, own, best[own])
+    return best, value
 
 
 def cosine_matrix(rows: np.ndarray) -> np.ndarray:

@@ -44,4 +44,4 @@ def _score(lost: np.ndarray, gained: np.ndarray, trials: int, fall: np.ndarray) 
     back = (np.sqrt(np.maximum(linear**2 - 8 * trials * constant, 0)) - linear) / (4 * trials)
     spread = np.sqrt(np.maximum(trials * (2 * back + fall * (1 - fall)), 0))
     away = lost - gained - trials * fall
-    return np.divide(away, spread, out=np.where(away == 0, 0.0, np.inf * np.sign(away)), where=spread > 0)
+    return np.divide(away, spread, out=np.where(away == 0, 0.0, np.copysign(np.inf, away)), where=spread > 0)

@@ -23,6 +23,7 @@ Read = Callable[[int], np.ndarray]  # place in the set -> (C, H, W) uint8, or fl
 Display = Callable[[np.ndarray], np.ndarray]  # (C, H, W) float32 -> a picture of it, uint8
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 Mark = Callable[[int], bytes]  # place in the set -> a few bytes that change with the image
+Again = Callable[[Preprocessing], "Images"]  # the same images, opened once more in another geometry
 
 
 def unmarked(_place: int) -> bytes:
@@ -35,7 +36,8 @@ class Images:
     """An ordered set of images: ids, labels, and a way to read each.
 
     `display` is there if the images are prepared for the network already, and makes pictures of them. An image that
-    cannot be read is left out and said so in `broken`, or refused if the set is `strict`.
+    cannot be read is left out and said so in `broken`, or refused if the set is `strict`. `again` opens them for
+    another network, where that can be done.
     Shapes: ids N; labels (N,) int64, -1 where unknown; `read(i)` gives (C, H, W) of the i-th image.
     """
 
@@ -51,6 +53,7 @@ class Images:
     notes: tuple[str, ...] = ()
     strict: bool = False
     decoders: int = DECODERS
+    again: Again | None = None
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _shuffled: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _broken: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # shared by parts of a set
@@ -162,13 +165,14 @@ class Images:
 
     def take(self, places: Sequence[int] | np.ndarray) -> "Images":
         """The images at these places, in this order."""
-        chosen = np.asarray(places, dtype=np.int64)
+        chosen, again = np.asarray(places, dtype=np.int64), self.again
         return dataclasses.replace(
             self,
             ids=tuple(self.ids[i] for i in chosen),
             labels=self.labels[chosen],
             read=lambda place: self.pixels(int(chosen[place])),
             mark=lambda place: self.mark(int(chosen[place])),
+            again=again and (lambda preprocessing: again(preprocessing).take(chosen)),
             _kept={},
             _shuffled={},
         )

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..errors import BadImages
 from .collection import DECODERS, Images
 from .labels import match_labels
 from .preprocessing import Preprocessing
@@ -32,3 +33,19 @@ class Opening:
             images, labels=labels, class_names=self.class_names or images.class_names, strict=self.strict,
             labelling=images.labelling if how == "no labels" else how, decoders=self.decoders,
         )  # fmt: skip
+
+
+def opened_for(images: Images, preprocessing: Preprocessing) -> Images:
+    """The same images in the geometry of another network.
+
+    Raises: BadImages if they cannot be opened again, or are others then.
+    """
+    found = None if images.again is None else images.again(preprocessing)
+    if found is None or found.ids != images.ids:
+        raise BadImages(
+            f"The images of {images.source} are {images.shape[1]} x {images.shape[2]} pixels for one network, and "
+            f"another takes them otherwise ({preprocessing})",
+            "Images that two networks take differently are opened for each, and must be the same both times",
+            "Give a folder, a file, or a data set that can be asked for any of its images again",
+        )
+    return found

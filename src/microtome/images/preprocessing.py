@@ -44,6 +44,11 @@ class Preprocessing:
         """Shape (C, H, W) of one image as the network is given it."""
         return (self.channels, *self.size)
 
+    def same_pictures(self, other: "Preprocessing") -> bool:
+        """Whether both make the same 8-bit picture of an image, whatever they normalise it to."""
+        same = self.shape == other.shape and self.resize == other.resize
+        return same and (self.interpolation == other.interpolation or not self.resize)
+
     def geometry(self, image: Image.Image) -> np.ndarray:
         """The image as people are shown it.
 

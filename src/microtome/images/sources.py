@@ -1,5 +1,6 @@
 """Open image sets by what the user gives: a folder, SCHEME:PATH, or an object of their own."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -37,8 +38,16 @@ def open_images(
         preprocessing=preprocessing, class_names=tuple(class_names), split=split, class_map=class_map, strict=strict,
         download=download, decoders=decoders,
     )  # fmt: skip
+
+    def again(other: Preprocessing) -> Images:
+        return _opened(source, dataclasses.replace(opening, preprocessing=other), labels)
+
+    return dataclasses.replace(_opened(source, opening, labels), again=again)
+
+
+def _opened(source: object, opening: Opening, labels: object) -> Images:
     scheme, colon, rest = source.partition(":") if isinstance(source, str) else ("", "", "")
-    if download and scheme not in STANDARD_SETS:
+    if opening.download and scheme not in STANDARD_SETS:
         raise UsageError(f"{source} was given with --download", f"Fetched are: {_named(STANDARD_SETS)}",
                          "Leave --download out")  # fmt: skip
     if not isinstance(source, str | Path):

@@ -1,7 +1,7 @@
 """What is looked at: one model, sometimes several, and the images it is looked at with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import NotApplicable, UnknownName
 from ..images.collection import Images
+from ..images.opening import opened_for
 from .model import Model
 from .randomised import randomised
 from .recording.receptive_field import Field
@@ -21,6 +22,8 @@ Effort = Literal["quick", "normal", "full"]
 @dataclass(frozen=True, kw_only=True)
 class Specimen:
     """One model (others by name), optionally images, and how much work may be spent.
+
+    Images are in the geometry of the model; `images_for` gives them in that of another.
 
     `units` are globs of units that analyses which choose a few should work on besides.
     `results` holds the finished results of the analyses that the one being run has named in `requires`, `copies` the
@@ -108,6 +111,27 @@ class Specimen:
                 f"{self.model.name} has no layer with one row an image among its {len(sites)} layers",
                 "Units are the outputs of convolutions and linear layers", "Give a network that has some",
             )  # fmt: skip
+        return found
+
+    def beside(self, name: str) -> "Specimen":
+        """One of the others by itself, with the same images."""
+        return replace(self, model=self.others[name], images=self.images_for(name), others={}, results={})
+
+    def images_for(self, name: str) -> Images | None:
+        """The images as the model of this name is given them, "" for the first.
+
+        Raises: BadImages if it takes them in another geometry, and they cannot be opened in it.
+        """
+        return self._images_of_others[name] if name and self.images is not None else self.images
+
+    @cached_property
+    def _images_of_others(self) -> dict[str, Images]:
+        found, images, mine = {}, self.images, self.model.preprocessing
+        assert images is not None
+        for name, model in self.others.items():
+            wanted = model.preprocessing
+            alike = wanted.shape == mine.shape if images.prepared else wanted.same_pictures(mine)
+            found[name] = images if alike else opened_for(images, wanted)
         return found
 
     def need_images(self, who: str) -> Images:

@@ -40,7 +40,7 @@ class Passes:
         missing: list[str] = []
         for (model, edits, loss), names in groups.items():
             started = time.perf_counter()
-            walk = self._walk(self._model(model), edits, loss, ", ".join(names))
+            walk = self._walk(model, edits, loss, ", ".join(names))
             probes = list(dict.fromkeys(probe for name in names for probe in wanted[name].values()))
             states, still = walk.states({probe.key: probe for probe in probes}, share)
             self.walked += walk.measured
@@ -51,11 +51,13 @@ class Passes:
                 self.seconds[name] = self.seconds.get(name, 0.0) + (time.perf_counter() - started) / len(names)
         return answers, missing
 
-    def _walk(self, model: Model, edits: Sequence[Edit], loss: Loss | None, names: str) -> Walk:
-        images = self.specimen.need_images(names)
+    def _walk(self, model: str, edits: Sequence[Edit], loss: Loss | None, names: str) -> Walk:
+        self.specimen.need_images(names)
+        images = self.specimen.images_for(model)
+        assert images is not None
         if loss is not None and not self.specimen.labelled:
             raise UsageError(f"{names} asks for a loss", "A loss needs labelled images", "Give labelled images")
-        return Walk(model, images, edits, loss, names, self.answers, self.how, self.progress)
+        return Walk(self._model(model), images, edits, loss, names, self.answers, self.how, self.progress)
 
     def _model(self, name: str) -> Model:
         if not name:

@@ -16,7 +16,8 @@ from ..store import clear_left_over, write_bytes, write_json
 from .answers import Answers, Share
 from .run import FORMAT, fingerprints, read_description, refuse_links
 
-OTHER = {"weights": "of another model (weights, layers or preprocessing)", "images": "of other images"}
+OTHER = {"weights": "of another model (weights, layers or preprocessing)", "images": "of other images",
+         "others": "beside another network, or beside none"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Plan:
         """It is read from a folder: nothing else than what it says."""
         if not all(isinstance(value, Mapping) for value in (self.fingerprints, self.settings, self.call)):
             raise TypeError("its entries are not objects")
-        if set(self.fingerprints) != {"weights", "images"}:
+        if set(self.fingerprints) - {"others"} != {"weights", "images"}:
             raise TypeError("its fingerprints are not those of weights and images")
         if not all(
             isinstance(text, str) for text in (*self.fingerprints.values(), *self.settings.values(), *self.units)
@@ -149,7 +150,8 @@ def _remove(folder: Path, made: list[Path]) -> None:
 def grown(before: Plan, specimen: Specimen, answers: Answers) -> bool:
     """Whether the images are those of the run and further ones, in the same order, and the model is the same."""
     here = fingerprints(specimen)
-    if specimen.images is None or before.fingerprints["weights"] != here["weights"] or before.fingerprints == here:
+    same_networks = {**before.fingerprints, "images": ""} == {**here, "images": ""}
+    if specimen.images is None or not same_networks or before.fingerprints == here:
         return False
     return before.fingerprints["images"] in answers.smaller(specimen.images.marks)
 
@@ -157,7 +159,7 @@ def grown(before: Plan, specimen: Specimen, answers: Answers) -> bool:
 def _agree(folder: Path, before: Plan, specimen: Specimen) -> None:
     here = fingerprints(specimen)
     if before.fingerprints != here:
-        what = " and ".join(OTHER[name] for name in here if here[name] != before.fingerprints.get(name))
+        what = " and ".join(OTHER[name] for name in OTHER if here.get(name) != before.fingerprints.get(name))
         raise BadRun(f"Folder {str(folder)!r} holds a run {what}", "A run has one model and one image set",
                      "Choose another folder with -o, or remove this one")  # fmt: skip
 

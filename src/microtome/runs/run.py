@@ -29,6 +29,7 @@ from ..analysis import Result
 from ..cards import Card, Crops
 from ..errors import BadRun
 from ..images.collection import Images
+from ..network.model import Model
 from ..network.specimen import Specimen
 from ..store import SUFFIX, read_tree, tree_bytes, write_bytes, write_json
 
@@ -40,8 +41,8 @@ SHEET_SIDE = 1024  # pixels; larger sheets are slow to decode on phones
 CRISP_SIDE = 64  # images up to this side are kept without loss
 VERSIONS = ("microtome", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
 ENTRIES = {
-    "model": dict, "images": dict | None, "layers": list, "fingerprints": dict, "analyses": list, "skipped": dict,
-    "seconds": dict, "settings": dict, "files": dict,
+    "model": dict, "others": dict, "images": dict | None, "layers": list, "fingerprints": dict, "analyses": list,
+    "skipped": dict, "seconds": dict, "settings": dict, "files": dict,
 }  # fmt: skip
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a file in the run's folder: no way out of it
 
@@ -56,7 +57,7 @@ class Run:
     @cached_property
     def info(self) -> dict[str, Any]:
         """What stands in run.json."""
-        info = read_description(self.folder / "run.json")
+        info = {"others": {}} | read_description(self.folder / "run.json")
         wrong = [name for name, kind in ENTRIES.items() if not isinstance(info.get(name), kind)]
         if wrong:
             raise BadRun(f"The run.json of run {self.folder.name} has no proper {', '.join(wrong)}",
@@ -248,9 +249,18 @@ def _referred(cards: Iterable[Card]) -> np.ndarray:
 
 
 def fingerprints(specimen: Specimen) -> dict[str, str]:
-    """What tells a model and a set of images from others."""
+    """What tells a model and a set of images from others; and the models beside it, if there are any."""
     images = specimen.images.fingerprint if specimen.images is not None else "none"
-    return {"weights": specimen.model.fingerprint, "images": images}
+    beside = {"others": " ".join(f"{name} {model.fingerprint}" for name, model in specimen.others.items())}
+    return {"weights": specimen.model.fingerprint, "images": images} | (beside if specimen.others else {})
+
+
+def _about(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name, "source": model.source, "weights": model.weights, "parameters": model.parameters,
+        "preprocessing": str(model.preprocessing), "preprocessing_from": model.preprocessing_from,
+        "notes": list(model.notes), "macs": sum(site.macs for site in model.sites.layers),
+    }  # fmt: skip
 
 
 def _describe(
@@ -259,12 +269,8 @@ def _describe(
     model, images = specimen.model, specimen.images
     return {
         "format": FORMAT,
-        "model": {
-            "name": model.name, "source": model.source, "weights": model.weights, "parameters": model.parameters,
-            "preprocessing": str(model.preprocessing), "preprocessing_from": model.preprocessing_from,
-            "notes": list(model.notes),
-            "classes": specimen.classes, "macs": sum(site.macs for site in specimen.layers),
-        },
+        "model": _about(model) | {"classes": specimen.classes},
+        "others": {name: _about(other) for name, other in specimen.others.items()},
         "images": None if images is None else {
             "source": images.source, "count": len(images), "labelling": images.labelling, "notes": list(images.notes),
             "class_names": list(model.class_names or images.class_names),

@@ -14,7 +14,8 @@ from ..api import merge as run_merge
 from ..errors import BadRun, UsageError
 from ..images.collection import DECODERS, Images
 from ..network.open import Model, open_model
-from ..network.specimen import Effort
+from ..network.pairing import OTHER, refuse_other_classes
+from ..network.specimen import Effort, Specimen
 from ..progress import Progress
 from ..runs.answers import Share
 from ..runs.plan import read_plan
@@ -23,7 +24,10 @@ from ..runs.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What was typed: everything that decides what is found. It is kept in the run."""
+    """What was typed: everything that decides what is found. It is kept in the run.
+
+    `other` is a second network, which the first is compared with.
+    """
 
     model: str
     images: str | None
@@ -38,6 +42,7 @@ class Call:
     seed: int = 0
     amp: bool = False
     units: tuple[str, ...] = ()
+    other: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +68,18 @@ def look(asked: Call, given: Collection[str], ways: Ways, *, out: Path | None, s
         raise UsageError(f"There are no images to look at {asked.model!r} with",
                          "Images are a folder, mnist:DIR, or digits; only the folder of a run brings its own",
                          "Write `microtome look MODEL IMAGES`")  # fmt: skip
-    model, images = _opened(asked, ways)
-    folder = out or Path("runs") / f"{model.name}-{Path(images.source.partition(':')[0]).name}"
+    model, images, others = _opened(asked, ways)
+    names = "-beside-".join(each.name for each in (model, *others.values()))
+    folder = out or Path("runs") / f"{names}-{Path(images.source.partition(':')[0]).name}"
     say = ways.progress.say
-    say(f"{model.name}: {model.weights}; {model.preprocessing} ({model.preprocessing_from})")
+    for each in (model, *others.values()):
+        say(f"{each.name}: {each.weights}; {each.preprocessing} ({each.preprocessing_from})")
     say(f"{len(images):,} images from {images.source}; {images.labelling}")
-    for note in (*model.notes, *images.notes):
+    told = [note for each in (model, *others.values()) for note in each.notes]
+    for note in dict.fromkeys([*told, *images.notes]):
         say(f"note: {note}")
     say(f"analyses {asked.analyses}, effort {asked.effort}, seed {asked.seed}, into {folder}")
-    options = _options(asked, ways)
+    options = _options(asked, ways) | {"others": others}
     if shard is None:
         return run_look(model, images, out=folder, **options)
     share = Share.parse(shard, os.environ)
@@ -81,8 +89,8 @@ def look(asked: Call, given: Collection[str], ways: Ways, *, out: Path | None, s
 def merge(folder: Path, ways: Ways) -> Run | Stage:
     """Put the shards of a run together that was begun from the command line."""
     asked = _kept(folder, ways.trust_run)
-    model, images = _opened(asked, ways)
-    return run_merge(model, images, out=folder, **_options(asked, ways))
+    model, images, others = _opened(asked, ways)
+    return run_merge(model, images, out=folder, **_options(asked, ways) | {"others": others})
 
 
 def _kept(folder: Path, trusted: bool) -> Call:
@@ -104,7 +112,10 @@ def _kept(folder: Path, trusted: bool) -> Call:
         call = Call(**known)
         if not (isinstance(call.analyses, str) and isinstance(call.limit, int) and isinstance(call.seed, int)):
             raise TypeError("its analyses are no text, or its numbers are none")
-        files = [*call.plugin, *(text for text in (call.model, call.images or "") if text.startswith("file:"))]
+        files = [
+            *call.plugin,
+            *(text for text in (call.model, call.images or "", call.other or "") if text.startswith("file:")),
+        ]
     except (TypeError, AttributeError) as error:
         raise BadRun(f"The plan of run {folder.name} cannot be read ({error})",
                      f"A call has {', '.join(Call.__annotations__)}", "Begin a new run") from error  # fmt: skip
@@ -117,11 +128,16 @@ def _kept(folder: Path, trusted: bool) -> Call:
     return call
 
 
-def _opened(asked: Call, ways: Ways) -> tuple[Model, Images]:
+def _opened(asked: Call, ways: Ways) -> tuple[Model, Images, dict[str, Model]]:
     model = open_model(asked.model, trust_pickle=ways.trust_pickle)
     images = open_images(asked.images, model, split=asked.split, class_map=_class_map(asked.classes),
                          strict=asked.strict, download=ways.download, decoders=ways.decoders)  # fmt: skip
-    return model, images.limit(asked.limit, asked.seed) if asked.limit else images
+    images = images.limit(asked.limit, asked.seed) if asked.limit else images
+    if asked.other is None:
+        return model, images, {}
+    others = {OTHER: open_model(asked.other, trust_pickle=ways.trust_pickle)}
+    refuse_other_classes(Specimen(model=model, images=images, others=others))
+    return model, images, others
 
 
 def _options(asked: Call, ways: Ways) -> Options:
