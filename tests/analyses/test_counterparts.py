@@ -60,8 +60,8 @@ def test_every_unit_of_a_network_is_its_own_counterpart(network) -> None:
     units = sum(len(alive(result, layer)) for layer in result.match)
     sentence = result.findings()[0].sentence
     assert sentence.startswith(f"{units} of 72 units of A have a counterpart in B (activation correlation > 0.9)")
-    assert sentence.endswith(f"; for {units} the most similar unit has their own number")
-    assert "by chance 5 would have their own number" in result.findings()[0].control
+    assert sentence.endswith(f"; of 72 in layers as wide in both, {units} are most like the one of their own number")
+    assert "by chance 5 would have their own number most similar" in result.findings()[0].control
 
 
 def test_a_permuted_layer_is_put_in_order_again_and_the_others_stay(permuted) -> None:
@@ -102,6 +102,7 @@ def test_a_pruned_copy_has_counterparts_for_the_channels_that_stayed(network) ->
     result = found(model, slim, images, Counterparts())
     stayed = [unit for unit in range(8) if unit not in (0, 4)]
     assert (len(result.r["conv2"]), len(result.back["conv2"])) == (8, 6)
+    assert set(result.own) == {"conv1", "conv3", "fc4", "fc5"}
     for unit in set(stayed) & set(alive(result, "conv2")):
         assert result.match["conv2"][unit] == stayed.index(unit)
         assert result.r["conv2"][unit] == pytest.approx(1, abs=1e-5)

@@ -53,23 +53,30 @@ class CounterpartsResult(Result):
     def _alike(self, layer: str) -> int:
         return int((self.r[layer] > ALIKE).sum())
 
-    def _own(self, layer: str) -> int:
-        return int((self.match[layer] == np.arange(len(self.match[layer]))).sum())
+    @property
+    def own(self) -> dict[str, int]:
+        """By layer, to how many units the one of their own number is most similar; layers as wide in both networks."""
+        wide = {layer: match for layer, match in self.match.items() if len(match) == len(self.back[layer])}
+        return {layer: int((match == np.arange(len(match))).sum()) for layer, match in wide.items()}
 
     def findings(self) -> list[Finding]:
         units, alike = sum(len(r) for r in self.r.values()), sum(map(self._alike, self.r))
         least = min(self.r, key=lambda layer: self._alike(layer) / len(self.r[layer]))
+        own, among = sum(self.own.values()), sum(len(self.r[layer]) for layer in self.own)
         sentence = (
             f"{alike:,} of {units:,} units of A have a counterpart in B (activation correlation > {ALIKE})"
             + (f", fewest in {least} ({self._alike(least):,} of {len(self.r[least]):,})" if len(self.r) > 1 else "")
-            + f"; for {sum(map(self._own, self.r)):,} the most similar unit has their own number"
+            + (
+                f"; of {among:,} in layers as wide in both, {own:,} are most like the one of their own number"
+                if own
+                else ""
+            )
         )
-        chance = sum(min(1.0, len(r) / len(self.back[layer])) for layer, r in self.r.items())
         largest = max(float(values.max()) for values in self.shuffled.values())
         return [Finding(
             sentence=sentence, number=alike, weight=0.55, link=layer_link(least, "sort=counterpart"),
-            control=f"with B's images shuffled, the largest correlation of any two units is {largest:.2f}; by chance "
-            f"{chance:.0f} would have their own number",
+            control=f"with B's images shuffled, the largest correlation of any two units is {largest:.2f}"
+            + (f"; by chance {len(self.own)} would have their own number most similar" if own else ""),
         )]  # fmt: skip
 
     def columns(self) -> list[Column]:
@@ -78,7 +85,7 @@ class CounterpartsResult(Result):
 
     def cards(self) -> list[Card]:
         rows = tuple(
-            (k, len(r), len(self.back[k]), _median(r), self._alike(k), self._own(k),
+            (k, len(r), len(self.back[k]), _median(r), self._alike(k), self.own.get(k, ""),
              int((self.back[k] <= ALIKE).sum()), f"{self.shuffled[k].max():.2f}", self.samples[k])
             for k, r in self.r.items()
         )  # fmt: skip
