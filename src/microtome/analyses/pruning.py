@@ -60,8 +60,7 @@ class PruningResult(Result):
             sentence=f"{total:,} of {units:,} units are condemned by a criterion and not among the important half "
             f"of their layer, {candidates[most]:,} of them in {most}; `microtome prune` measures what removing costs",
             number=total, weight=min(0.6, 0.2 + total / max(1, units)), link=layer_link(most, "sort=keep"),
-            control=f"rank correlation of these criteria with importance to the loss {rho:.2f}; with importance "
-            f"shuffled within layers below {chance:.2f} in 95 of 100",
+            control=_beside(rho, chance),
         )]  # fmt: skip
 
     def agreement(self) -> tuple[float, float]:
@@ -108,9 +107,8 @@ class PruningResult(Result):
             how_to_read="How many units each criterion condemns; a unit may be condemned by several. Too important: "
             "the half of the layer whose loss to first order is largest, unless another unit does the same "
             f"(r > {TWIN}).",
-            control="Looking like noise is not being unimportant: the criteria's rank correlation with importance is "
-            f"{rho:.2f} ({chance:.2f} is reached by chance in 5 of 100). `microtome prune` removes such units for "
-            "real, beside as many random ones.",
+            control=f"Looking like noise is not being unimportant: {_beside(rho, chance)}. `microtome prune` removes "
+            "such units for real, beside as many random ones.",
         )  # fmt: skip
         return [table, *map(self._unit_card, self.std)]
 
@@ -128,6 +126,14 @@ class PruningResult(Result):
             f"most against it, and how important it is to the loss, {self._whose()}.",
             control=f"Units above {IMPORTANT:.0%} by importance are not removed, unless they have a twin.",
         )  # fmt: skip
+
+
+def _beside(rho: float, chance: float) -> str:
+    """The criteria's agreement with importance in words."""
+    if np.isnan(rho) or np.isnan(chance):
+        return "all units are alike by the criteria or by importance to the loss, so the two cannot be compared"
+    return (f"rank correlation of these criteria with importance to the loss {rho:.2f}; with importance shuffled "
+            f"within layers below {chance:.2f} in 95 of 100")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,9 @@ def test_after_a_look_with_all_analyses_everything_is_as_it_was(name, monkeypatc
             monkeypatch.setitem(budget, "quick", budget.get("quick", 0.0) / FEWER)
     module = lived_in(name)
     MODES["mixed"][0](module)
-    analyses = [BRIEF.get(cls, cls)() for cls in general(registry()).values() if name in SMALL or cls not in SLOW]
+    slow = {cls.name for cls in SLOW}
+    analyses = [BRIEF.get(cls, cls)() for cls in general(registry()).values()
+                if name in SMALL or not slow & {cls.name, *cls.requires}]  # fmt: skip
     global_hook = register_module_forward_hook(lambda *_: None)
     before = portrait(module)
     look(model_of(name, module), analyses)
