@@ -1,6 +1,6 @@
 """Which channels could go: four criteria as ranks, what each is worth to the loss, and what does the same."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, each, setting, unread_layers
+from ..analysis import Analysis, Jobs, Limit, Pass, Request, Result, Steps, each, setting, unread_layers
 from ..cards import Card, Column, Finding, Table, Text, layer_link
+from ..checks import at_least, known
 from ..formulas.correlation import rank_correlation
 from ..formulas.pruning import IMPORTANT, REASONS, TWIN, Measured, percentile
 from ..formulas.selectivity import sparseness
 from ..formulas.stimuli import curated
 from ..network.responses import responses
 from ..network.specimen import Specimen
+from ..network.trials.effects import Surgeon, parts_of
+from ..network.trials.silencing import before_the_logits
+from ..network.trials.silencing_plan import images_together
 from ..statistics import MeanMap, Taylor
 
 TITLE = "What could go"
+IMPORTANCE = ("taylor", "ablation")
 SHUFFLES = 200  # of importance within layers, for the correlation that comes out by chance
 ByLayer = dict[str, np.ndarray]
 
@@ -33,10 +38,13 @@ def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
 class PruningResult(Result):
     """Everything by layer, U its units.
 
+    `by` says how importance was measured, on `judged` images: to first order (taylor), or by silencing (ablation).
     Shapes: see `formulas.pruning.Measured`, whose arrays these are, (U,) each.
     """
 
+    by: str
     images: int
+    judged: int
     std: ByLayer
     active: ByLayer
     noise: ByLayer
@@ -88,11 +96,14 @@ class PruningResult(Result):
                    how_to_read="Mean rank in its layer by four criteria: how much it varies, how unlike noise its "
                    "filter is, how much there is to see in its superstimulus, how selective it is; 0 the first to go."),
             Column(name="importance", values=self.importance, good="high",
-                   how_to_read=f"How far the loss would move to first order if it were 0, {self._whose()}."),
+                   how_to_read=f"{self._what()[0].upper()}{self._what()[1:]}."),
         ]  # fmt: skip
 
-    def _whose(self) -> str:
-        return f"mean over {self.images:,} images"
+    def _what(self) -> str:
+        """What importance is, in words."""
+        what = ("how far the loss would move to first order if it were 0" if self.by == "taylor" else
+                "by how much the loss rises when it is replaced by its mean")  # fmt: skip
+        return f"{what}, mean over {self.judged:,} images"
 
     def cards(self) -> list[Card]:
         rows: list[tuple[str | int | float, ...]] = []
@@ -105,7 +116,7 @@ class PruningResult(Result):
             title=TITLE, content=Table(header=("layer", "units", *REASONS, "too important", "could go"),
                                        rows=tuple(rows), links=tuple(layer_link(k) for k in self.std)),
             how_to_read="How many units each criterion condemns; a unit may be condemned by several. Too important: "
-            "the half of the layer whose loss to first order is largest, unless another unit does the same "
+            f"the half of the layer with the largest importance ({self._what()}), unless another unit does the same "
             f"(r > {TWIN}).",
             control=f"Looking like noise is not being unimportant: {_beside(rho, chance)}. `microtome prune` removes "
             "such units for real, beside as many random ones.",
@@ -123,7 +134,7 @@ class PruningResult(Result):
         return Card(
             title="Could it go?", layer=layer, per_unit=True, section="numbers", content=Text(lines=tuple(lines)),
             how_to_read="Its mean rank among the layer's units by four criteria (0% is the first to go), what speaks "
-            f"most against it, and how important it is to the loss, {self._whose()}.",
+            f"most against it, and how important it is: {self._what()}.",
             control=f"Units above {IMPORTANT:.0%} by importance are not removed, unless they have a twin.",
         )  # fmt: skip
 
@@ -144,11 +155,15 @@ class Pruning(Analysis):
     result = PruningResult
     requires = ("activity", "twins", "labels", "superstimuli")
 
+    importance: str = setting("taylor", help="taylor: to first order, on all images; ablation: each unit silenced")
+    ablation_images: int = setting(128, help="labelled images, at most, that ablation measures the loss on")
     patterns: int = setting(30, help="curated stimuli that selectivity is measured over; 0: none")
 
     def check(self, specimen: Specimen) -> None:
         specimen.need_images(self.name)
         specimen.need_labels()
+        known("Importance", self.importance, IMPORTANCE, "Set pruning.importance to one of them")
+        at_least("pruning.ablation_images", self.ablation_images, 1)
 
     def limits(self, specimen: Specimen) -> list[Limit]:
         return unread_layers(specimen)
@@ -156,19 +171,41 @@ class Pruning(Analysis):
     def steps(self, specimen: Specimen) -> Steps:
         self.check(specimen)
         reading = specimen.reading()
-        answers = yield Pass(importance=each(reading, Taylor()), loss=cross_entropy)
+        images = specimen.need_images(self.name)
+        importance, judged = yield from self._importance(specimen, reading)
         where = yield Pass(maps=each(reading, MeanMap()))
         layers = tuple(reading) if self.patterns else ()
         asked = yield Jobs(key="answers to curated stimuli", items=layers,
                            function=lambda some: [_answers(specimen, reading[layer], self.patterns) for layer in some],
                            words="answers to curated stimuli")  # fmt: skip
         stimuli = {layer: sparseness(found) for layer, found in zip(layers, asked, strict=True)}
-        found = {layer: _of_layer(specimen, layer, answers["importance"][layer], where["maps"][layer],
+        found = {layer: _of_layer(specimen, layer, importance[layer], where["maps"][layer],
                                   stimuli.get(layer)) for layer in reading}  # fmt: skip
         by_name: dict[str, ByLayer] = {name: {layer: of[name] for layer, of in found.items()}
                                        for name in Measured.__dataclass_fields__}  # fmt: skip
+        return PruningResult(by=self.importance, images=len(images) - len(images.broken), judged=judged, **by_name)
+
+    def _importance(
+        self, specimen: Specimen, reading: Mapping[str, str]
+    ) -> Generator[Request, Any, tuple[ByLayer, int]]:  # fmt: skip
+        """Of every unit, and on how many images; NaN behind the logits, where nothing can be silenced before them."""
         images = specimen.need_images(self.name)
-        return PruningResult(images=len(images) - len(images.broken), **by_name)
+        if self.importance == "taylor":
+            answers = yield Pass(importance=each(reading, Taylor()), loss=cross_entropy)
+            return answers["importance"], len(images) - len(images.broken)
+        where = before_the_logits(specimen.model, reading)
+        units = {layer: tuple(range(specimen.sites[layer].units)) for layer in where}
+        means, surgeon = specimen.results["activity"].mean, Surgeon(specimen=specimen, where=where)
+        order = np.argsort(images.hashes, kind="stable")
+        places = images.readable(order[images.labels[order] >= 0], self.ablation_images)
+        found = yield Jobs(
+            key=f"loss with each unit silenced, {len(places)} images",
+            items=parts_of(places, images_together(specimen.sites, where)),
+            function=lambda some: [surgeon.losses(part, units, means) for part in some],
+        )  # fmt: skip
+        rises = {k: np.concatenate([part["after"][k] - part["before"] for part in found], 1).mean(1) for k in where}
+        unknown = {k: np.full(specimen.sites[k].units, np.nan) for k in reading}
+        return unknown | rises, len(places)
 
 
 def _answers(specimen: Specimen, site: str, count: int) -> np.ndarray:

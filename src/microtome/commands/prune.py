@@ -20,6 +20,9 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the pru
 Target = Annotated[str, typer.Option(help="What is left: parameters=25%, macs=70%, or last widths: conv1=8,conv2=16.")]
 Rate = Annotated[float, typer.Option(help="Learning rate of retraining; 0: as the network's kind needs.")]
 Retrain = Annotated[str, typer.Option(help='Retrain with a command instead, such as "python tune.py {checkpoint}".')]
+Importance = Annotated[
+    str, typer.Option(help="What is spared: by taylor (to first order) or ablation (each unit silenced; slower).")
+]
 CriteriaImages = Annotated[int, typer.Option(help="Images that criteria are measured on.")]
 
 
@@ -36,6 +39,7 @@ def prune(
     retrain: Retrain = "",
     baselines: Annotated[str, typer.Option(help="What runs beside it; empty: nothing.")] = "magnitude,random,unpruned",
     criteria_images: CriteriaImages = 1000,
+    importance: Importance = "taylor",
     limit: Annotated[int, typer.Option(help="At most so many images to learn from; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     strict: Strict = False,
@@ -57,8 +61,10 @@ def prune(
     if retrain and last_epochs:
         raise UsageError("--last-epochs was given with --retrain", "Epochs are of our own trainer",
                          "Let the command train as long as it should")  # fmt: skip
-    settings = Settings(rounds=rounds, target=target, epochs=retrain_epochs, last=last_epochs, command=retrain,
-                        baselines=named, images=criteria_images, rate=rate, seed=seed)  # fmt: skip
+    settings = Settings(
+        rounds=rounds, target=target, epochs=retrain_epochs, last=last_epochs, command=retrain, baselines=named,
+        images=criteria_images, importance=importance, rate=rate, seed=seed,
+    )  # fmt: skip
     opened = open_model(model, trust_pickle=trust_pickle)
     folder = out or Path("runs") / f"{opened.name}-slim"
     progress = progress_on(quiet)

@@ -199,13 +199,17 @@ def test_a_command_retrains_and_one_that_fails_loses_nothing(model, tmp_path):
 def test_the_command_line_prints_numbers_and_goes_on(type_, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("prune", f"{NETWORK}@{weights}", "digits", "--rounds", "1", "--target", "fc4=8", "--baselines", "",
-             "--retrain-epochs", "0", "--criteria-images", "40", "--limit", "200", "-o", "slim", "--json",
-             "-q")  # fmt: skip
+             "--retrain-epochs", "0", "--criteria-images", "40", "--importance", "ablation",
+             "--limit", "200", "-o", "slim", "--json", "-q")  # fmt: skip
     code, out, err = type_(*words)
     assert code == 0, err
     found = json.loads(out)
     assert found["parameters"][0][0] == 13_618 and found["parameters"][0][1] < 13_618
     assert Path(found["page"]).exists() and Path(found["weights"]).exists()
     assert json.loads(type_(*words)[1])["accuracy_cut"] == found["accuracy_cut"]
+    looked = mt.open_run(tmp_path / "slim" / "rounds" / "criteria" / "1" / "look")
+    assert looked["pruning"].by == "ablation"
+    code, _, err = type_("prune", f"{NETWORK}@{weights}", "digits", "--importance", "magic", "-o", "x", "-q")
+    assert code == 2 and "Importance 'magic' does not exist" in err
     code, _, err = type_("prune", f"{NETWORK}@{weights}", "digits", "--target", "conv9=3", "-o", "x", "-q")
     assert code == 2 and "names 'conv9', of which no channel can go" in err

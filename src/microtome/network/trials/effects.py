@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from torch import Tensor
 
 from ..specimen import Specimen
@@ -51,6 +52,18 @@ class Surgeon:
             "moved": {k: ((each - found.before) ** 2).sum(1).astype(np.float32) for k, each in found.after.items()},
         }  # fmt: skip
 
+    def losses(
+        self, places: Sequence[int], units: Mapping[str, Sequence[int]], means: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """The cross-entropy of labelled images as nothing is silenced, and with each unit silenced.
+
+        Shapes, n images, m units of a layer: before (n,); by layer after (m, n).
+        """
+        images, label = self._normalised(places), self._labels(places)
+        found = silenced(self.specimen.model, images, self.where, units, means, self._whole(images))
+        return {"before": _cross_entropy(found.before, label),
+                "after": {k: _cross_entropy(each, label) for k, each in found.after.items()}}  # fmt: skip
+
     def _whole(self, images: Tensor) -> tuple[str, ...]:
         if "whole" not in self._checked:
             self._checked["whole"] = not_in_parts(self.specimen.model, images, self.where)
@@ -69,6 +82,11 @@ class Surgeon:
         pixels = torch.from_numpy(np.stack([images.pixels(int(place)) for place in places]))
         home = next((each.device for each in self.specimen.model.module.parameters()), torch.device("cpu"))
         return self.specimen.model.preprocessing.normalise(pixels.to(home))
+
+
+def _cross_entropy(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Shapes: logits (..., n, K), label (n,) -> (..., n)."""
+    return np.asarray(logsumexp(logits, axis=-1) - logits[..., np.arange(len(label)), label])
 
 
 def halves(specimen: Specimen, learnt: int, held: int) -> tuple[np.ndarray, np.ndarray]:

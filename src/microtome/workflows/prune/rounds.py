@@ -149,7 +149,8 @@ def _looked(bench: Bench, model: Model, folder: Path) -> dict[str, Any]:
     """The analyses that the criteria are of, as a run of its own beside the round."""
     climb = {"units": max(site.units for site in model.sites.layers), "further": 0, "climb": bench.settings.climb}
     run = api.look(model, bench.parts.looked_at, out=folder / "look", analyses=ANALYSES, seed=bench.settings.seed,
-                   settings={"superstimuli": climb}, progress=bench.progress)  # fmt: skip
+                   settings={"superstimuli": climb, "pruning": {"importance": bench.settings.importance}},
+                   progress=bench.progress)  # fmt: skip
     if "pruning" not in run.names:
         why = run.info["skipped"].get("pruning", "")
         raise RunFailed(f"The criteria cannot be measured: {why}", "They need images and a row of classes",

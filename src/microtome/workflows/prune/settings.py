@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...checks import at_least
+from ...analyses.pruning import IMPORTANCE
+from ...checks import at_least, known
 from ...errors import UsageError
 from ...network.model import Model
 from ...network.surgery.couplings import Couplings, Group
@@ -23,7 +24,8 @@ ALLOWED = ("A target is parameters=NUMBER or parameters=40%, macs=NUMBER or macs
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All that decides what a pruning finds. epochs are of retraining, after every round, and last ones more at the
-    end; 0 retrains nothing. images are those that criteria are measured on; command retrains instead of our trainer.
+    end; 0 retrains nothing. images are those that criteria are measured on, importance how (see analysis pruning);
+    command retrains instead of our trainer.
     """
 
     rounds: int = 7
@@ -33,6 +35,7 @@ class Settings:
     command: str = ""
     baselines: tuple[Arm, ...] = BASELINES
     images: int = 1000
+    importance: str = IMPORTANCE[0]
     climb: int = 32
     rate: float = 0.0
     seed: int = 0
@@ -42,6 +45,7 @@ class Settings:
         for name in ("epochs", "last"):
             at_least(name, getattr(self, name), 0)
         at_least("images", self.images, 2)
+        known("Importance", self.importance, IMPORTANCE, "Name one of them")
         strange = [name for name in self.baselines if name not in BASELINES]
         if strange:
             raise UsageError(f"There is no baseline {strange[0]!r}", f"There are: {', '.join(BASELINES)}",
