@@ -71,7 +71,9 @@ class Chart:
     """Bars or lines over a common axis.
 
     Shapes: x B texts, or numbers (..., B); each series a name and numbers (..., B); `band` is the interval of a
-    control, (2, B), drawn behind. On unit cards the leading axis of numbers is the unit.
+    control, (2, B), drawn behind. On unit cards the leading axis of numbers is the unit. Of lines, `from_zero` says
+    whether 0 is on the axis at all events, `log` which axes ("x", "y", "xy") are logarithmic; what is not above 0 is
+    left out there.
     """
 
     kind: Literal["bars", "lines"]
@@ -80,6 +82,8 @@ class Chart:
     x_label: str
     y_label: str
     band: np.ndarray | None = None
+    from_zero: bool = True
+    log: Literal["", "x", "y", "xy"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
