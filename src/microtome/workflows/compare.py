@@ -1,7 +1,7 @@
 """Two networks side by side on the same images: did a fix break anything?"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,7 @@ from ..formulas.comparing import criterion
 from ..formulas.proportions import wilson_interval
 from ..images.collection import Images
 from ..network.open import Model
-from ..network.pairing import OTHER, refuse_other_classes
+from ..network.pairing import FURTHER, OTHER, refuse_other_classes
 from ..network.specimen import Specimen
 from ..progress import Progress
 from ..runs.run import Run
@@ -94,6 +94,7 @@ def compare(
     b: Model | nn.Module | str,
     images: object,
     *,
+    also: Sequence[Model | nn.Module | str] = (),
     out: str | Path | None = None,
     tolerance: float = 0.0,
     seed: int = 0,
@@ -103,21 +104,23 @@ def compare(
 ) -> Compared:
     """Compare two networks with the same classes on the same images: what does B break, what does it fix?
 
-    `images` are anything that `open_images` opens; each network is given them with its own preprocessing. With `out`
+    `also` are further networks, whose first layers are compared with those of A and B. `images` are anything that
+    `open_images` opens; each network is given them with its own preprocessing. With `out`
     the comparison is kept there as a run, which has a report. `tolerance` is the fall in accuracy, in percentage
     points, that does not count as worse.
     Raises: MicrotomeError, one of `microtome.errors`.
     """
     first, second = as_model(a), as_model(b)
     seen = images if isinstance(images, Images) else open_images(images, first)
-    specimen = Specimen(model=first, images=seen, others={OTHER: second}, seed=seed)
-    refuse_other_classes(specimen)
+    refuse_other_classes(Specimen(model=first, images=seen, others={OTHER: second}))
+    others = {OTHER: second} | dict(zip(FURTHER, map(as_model, also), strict=False))
     if out is None:
+        specimen = Specimen(model=first, images=seen, others=others, seed=seed)
         looking = Look(specimen, batch_size=batch_size, device=device, progress=progress)
         outcome = looking.run([Comparison(tolerance=tolerance), Calibrations(), Counterparts()])
         return Compared.of(outcome.results, outcome.skipped)
     run = run_look(
-        first, seen, out=out, others={OTHER: second}, analyses=[cls.name for cls in ANALYSES], seed=seed,
+        first, seen, out=out, others=others, analyses=[cls.name for cls in ANALYSES], seed=seed,
         settings={Comparison.name: {"tolerance": tolerance}}, batch_size=batch_size, device=device, progress=progress,
     )  # fmt: skip
     return Compared.of(run.results, run.info["skipped"], run)
