@@ -137,9 +137,8 @@ def normalised(energy: np.ndarray, scale: Scale) -> np.ndarray:
     known("Scale", scale, get_args(Scale), "Choose one of them")
     if scale == "none":
         return energy
-    whole = energy if scale == "sum" else energy**2
-    by = energy.max(-1) if scale == "max" else whole.sum(-1) ** (1 if scale == "sum" else 0.5)
-    by = by[..., None]
+    order = {"max": np.inf, "l2": 2, "sum": 1}[scale]
+    by = np.linalg.norm(energy, order, axis=-1, keepdims=True)
     return energy / np.where(by > 0, by, 1.0)
 
 
