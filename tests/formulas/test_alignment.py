@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from microtome.errors import UsageError
-from microtome.formulas.alignment import linear_cka
+from microtome.formulas.alignment import cka_of_filters, linear_cka
 from spectra import turned
 
 
@@ -72,3 +72,14 @@ def test_responses_to_other_images_and_to_few_are_refused() -> None:
         linear_cka(answers(8, 3), answers(9, 3))
     with pytest.raises(UsageError, match="responses to 3 and to 3 images"):
         linear_cka(answers(3, 3), answers(3, 3))
+
+
+def test_of_filters_it_is_that_of_their_answers_to_the_patches():
+    random = np.random.default_rng(3)
+    patches = random.normal(size=(400, 12)) @ random.normal(size=(12, 12)) + 2
+    one, other = random.normal(size=(5, 12)), random.normal(size=(7, 12))
+    covariance = np.cov(patches.T, bias=True)
+    answers = linear_cka(patches @ one.T, patches @ other.T)
+    assert cka_of_filters(one, other, covariance) == pytest.approx(answers, rel=1e-10)
+    assert cka_of_filters(one, 3 * one[::-1], covariance) == pytest.approx(1)
+    assert np.isnan(cka_of_filters(np.zeros((2, 12)), other, covariance))

@@ -23,6 +23,8 @@ from .duality import Duality
 from .effects import Effects
 from .faithfulness import Faithfulness
 from .filters import Filters
+from .first_layer import FirstLayer
+from .first_layers import FirstLayers
 from .handnet import Handnet
 from .labels import Labels
 from .maps import Maps
@@ -37,7 +39,7 @@ from .twins import Twins
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet, Comparison,
-    Calibrations, Counterparts,
+    Calibrations, Counterparts, FirstLayer, FirstLayers,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs

@@ -31,6 +31,17 @@ def linear_cka(one: np.ndarray, other: np.ndarray, debiased: bool = False) -> fl
     return _inner(x, y, debiased) / float(np.sqrt(of_x * of_y))
 
 
+def cka_of_filters(one: np.ndarray, other: np.ndarray, covariance: np.ndarray) -> float:
+    """The same of the answers of two filter banks to patches of this covariance, without the patches.
+
+    With W1, W2 the banks and C the covariance: |W1 C W2^T|^2 / (|W1 C W1^T| |W2 C W2^T|); NaN of filters of zeros.
+    Shapes: (K1, D), (K2, D), (D, D).
+    """
+    first, second = one @ covariance, other @ covariance
+    lengths = np.linalg.norm(first @ one.T) * np.linalg.norm(second @ other.T)
+    return float(((first @ other.T) ** 2).sum() / lengths) if lengths > 0 else float("nan")
+
+
 def _centred(responses: np.ndarray) -> np.ndarray:
     """Without the mean of each unit; a constant unit is 0. Shapes: (n, K)."""
     centred = responses - responses.mean(0, dtype=np.float64)

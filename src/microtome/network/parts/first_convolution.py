@@ -1,12 +1,15 @@
 """The convolution that looks at the picture itself, and its filters on three scales."""
 
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from torch import Tensor
 
-from ...errors import NotApplicable
+from ...errors import BadModel, NotApplicable
 from ..model import Model
+from ..responses import responses
+from ..sources.weights import read_state
 from .linear_layers import LinearLayer, linear_layers
 
 Scale = Literal["raw", "unit", "batch norm"]
@@ -63,3 +66,27 @@ def filter_bank(model: Model, scale: Scale = "raw") -> np.ndarray:
 def normalised_behind(model: Model) -> bool:
     """Whether a batch norm takes the first layer's output."""
     return bool(linear_layers(model, fold=True)[first_convolution(model).layer].folded)
+
+
+def filters_before(model: Model, path: Path) -> np.ndarray:
+    """The first layer's filters in a file of weights of the same network, such as those that its training began with.
+
+    Shapes: -> (K, D) float64. Raises: NotApplicable as `first_convolution`; BadModel if the file does not hold them.
+    """
+    layer = first_convolution(model)
+    name = model.sites[layer.layer].weight or ""
+    state = read_state(path)
+    if name not in state or state[name].shape != layer.weight.shape:
+        held = _shape(state[name][None]) if name in state else "nothing of this name"
+        raise BadModel(f"{path.name} holds {held} for {name}", f"{name} has the shape {_shape(layer.weight[None])}",
+                       "Give weights of the same network")  # fmt: skip
+    found: np.ndarray = state[name].double().flatten(1).cpu().numpy()
+    return found
+
+
+def seen_by_first(model: Model, images: Tensor) -> np.ndarray:
+    """What the first layer is given of images that are normalised already. Shapes: (n, C, H, W) -> (n, C, H, W)."""
+    site = model.sites[first_convolution(model).layer]
+    if not site.inputs or site.inputs[0] not in model.sites:
+        return images.double().cpu().numpy()
+    return responses(model, images, site.inputs[0], lambda tensor: tensor)
