@@ -104,7 +104,7 @@ SUBJECTS: dict[str, Callable[[], mt.Specimen]] = {
 }
 
 
-COMPARING = ("comparison", "calibrations", "counterparts")  # they are asked of two networks
+COMPARING = ("comparison", "calibrations", "counterparts", "first_layers")  # they are asked of two networks
 
 
 def beside_another() -> mt.Specimen:

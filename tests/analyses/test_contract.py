@@ -152,7 +152,8 @@ def test_an_analysis_asks_one_question(cls: type[Analysis]) -> None:
 def test_what_is_said_while_looking_is_words_not_code(subject) -> None:
     outcome_of(subject)
     assert len(SAID[subject]) > (len(NAMES) if subject in SUBJECTS else 0)
-    assert [line for line in SAID[subject] if re.search(r"\w\(|[={}\[\]]|None|True|False|_", line)] == []
+    said = [functools.reduce(lambda line, name: line.replace(name, ""), registry(), line) for line in SAID[subject]]
+    assert [line for line in said if re.search(r"\w\(|[={}\[\]]|None|True|False|_", line)] == []
 
 
 def test_a_result_cannot_be_changed(found) -> None:

@@ -54,7 +54,7 @@ def test_a_notebook_compares_two_models_and_reads_the_verdict(network) -> None:
 def test_with_a_folder_the_comparison_is_a_run_with_a_report(network, tmp_path) -> None:
     model, images = network
     found = mt.compare(model, changed(model, never(PUSHED)), images, out=tmp_path / "run", tolerance=1)
-    assert found.run.info["analyses"] == ["comparison", "calibrations", "counterparts"]
+    assert found.run.info["analyses"] == ["comparison", "calibrations", "counterparts", "first_layers"]
     assert found.run["comparison"].tolerance == 1
     again = mt.open_run(tmp_path / "run")["comparison"]
     assert again.conclusion() == found.answers.conclusion()
@@ -162,13 +162,14 @@ def test_look_goes_on_with_a_comparison_and_knows_both_networks(type_, folder, t
     assert type_(*words(folder, "-o", tmp_path / "run", "--no-report"))[0] == 0
     assert type_("look", tmp_path / "run", "--analyses", "activity", "-q")[0] == 0
     info = mt.open_run(tmp_path / "run").info
-    assert info["analyses"] == ["comparison", "calibrations", "counterparts", "activity"]
+    assert info["analyses"] == ["comparison", "calibrations", "counterparts", "first_layers", "activity"]
     assert list(info["others"]) == ["B"]
 
 
 def test_further_questions_may_be_asked_of_a(type_, folder, tmp_path) -> None:
     assert type_(*words(folder, "-o", tmp_path / "run", "--analyses", "activity", "--no-report"))[0] == 0
-    assert set(mt.open_run(tmp_path / "run").names) == {"activity", "comparison", "calibrations", "counterparts"}
+    names = {"activity", "comparison", "calibrations", "counterparts", "first_layers"}
+    assert set(mt.open_run(tmp_path / "run").names) == names
 
 
 def test_without_a_folder_it_is_named_after_both_and_the_images(type_, folder, monkeypatch, tmp_path) -> None:

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from ..analysis import Analysis, Jobs, Limit, Pass, Result, Steps, at, setting
+from ..analysis import Analysis, Jobs, Pass, Result, Steps, at, setting
 from ..cards import Card, Chart, Column, Finding, Pictures, Table, Text, card_link, layer_link
 from ..figures import new_figure
 from ..formulas.first_filters import FirstFilters
 from ..formulas.patch_frequency import Order
-from ..formulas.spectrum import principal_axes
 from ..network.parts.axis_pictures import axis_pictures, shares_picture, spectrum_picture
 from ..network.parts.first_convolution import (
     SCALES,
     Scale,
+    axes_of,
+    begins_with_convolution,
     filter_bank,
     filters_before,
     first_convolution,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE, PROFILE = "What the first layer has learnt", "Energy along the axes of its input"
-FEWEST = 1000  # images: with 50 to 200, axes of nearly equal variance are mixed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,9 @@ class FirstLayerResult(FirstFilters, Result):
 
     def findings(self) -> list[Finding]:
         fit, null, whitening = self.fit, self.null, self.whitening
+        if not self.filters.any():
+            return [Finding(sentence=f"All {len(self.filters)} filters of {self.layer} are 0", number=0, weight=0.5,
+                            link=layer_link(self.layer), control="filters that are initialised are not")]  # fmt: skip
         found = [
             Finding(
                 sentence=f"The theory of linear networks predicts how the filters of {self.layer} share their energy "
@@ -153,7 +156,7 @@ class FirstLayerResult(FirstFilters, Result):
         ))  # fmt: skip
         found.append(Card(
             title="What it answers to, by frequency", layer=self.layer,
-            content=Pictures(pixels=spectrum_picture(self)[None], crisp=False),
+            content=Pictures(pixels=spectrum_picture(self.filters, self.colours)[None], crisp=False),
             control="Random filters answer to all frequencies and colours alike.",
             how_to_read="Energy of the filters by spatial frequency (middle 0, edge half a cycle per pixel), a picture "
             "for each axis of colour; comparable between kernels of different sizes.",
@@ -232,7 +235,9 @@ class FirstLayerResult(FirstFilters, Result):
             axes.plot(x, self.fit.predicted[:used], ls="--", label=f"predicted, r {self.fit.r:.2f}")
             axes.set_ylabel("energy")
         figure.axes[0].set(xlabel="principal axis", title=self.layer)
-        figure.axes[1].set(xlabel="standard deviation of the patches", xscale="log", yscale="log")
+        figure.axes[1].set_xlabel("standard deviation of the patches")
+        if self.filters.any():
+            figure.axes[1].set(xscale="log", yscale="log")
         figure.axes[0].legend(fontsize=7)
         return figure
 
@@ -247,11 +252,9 @@ class FirstLayer(Analysis):
     initial: str = setting("", help="file of the weights that the training began with, which are subtracted")
     windows: int = setting(2_000_000, help="patches drawn of all images together, where these are large")
 
-    def limits(self, specimen: Specimen) -> list[Limit]:
-        images = len(specimen.need_images(self.name))
-        return [] if images >= FEWEST else [
-            Limit(f"with {images} images, axes of nearly equal variance are mixed", f"Give {FEWEST:,} images or more")
-        ]  # fmt: skip
+    def check(self, specimen: Specimen) -> None:
+        specimen.need_images(self.name)
+        begins_with_convolution(specimen.model)
 
     def steps(self, specimen: Specimen) -> Steps:
         model, images = specimen.model, specimen.need_images(self.name)
@@ -260,7 +263,7 @@ class FirstLayer(Analysis):
         wanted = PatchCovariance(kernel=kernel, dilation=layer.dilation, windows=self.windows)
         answers = yield Pass(patches=at(f"{layer.layer}:in", wanted))
         patches = answers["patches"]
-        basis = principal_axes(patches.covariance, patches.shape)
+        basis = axes_of(patches)
         chosen: tuple[Scale, ...] = SCALES if normalised_behind(model) else SCALES[:2]
         bank = {str(scale): filter_bank(model, scale) for scale in chosen}
         if self.initial:

@@ -12,10 +12,20 @@ from ..errors import NotApplicable
 from ..figures import new_figure
 from ..formulas.alignment import cka_of_filters
 from ..formulas.first_filters import FirstFilters
-from ..formulas.spectrum import normalised, principal_axes, profile_correlation
+from ..formulas.patch_frequency import SIDE
+from ..formulas.spectrum import normalised, profile_correlation
 from ..network.model import Model
 from ..network.parts.axis_pictures import spectrum_picture
-from ..network.parts.first_convolution import SCALES, Scale, filter_bank, first_convolution, normalised_behind
+from ..network.parts.first_convolution import (
+    SCALES,
+    Scale,
+    axes_of,
+    begins_with_convolution,
+    filter_bank,
+    first_convolution,
+    in_words,
+    normalised_behind,
+)
 from ..network.specimen import Specimen
 from ..statistics import PatchCovariance
 
@@ -31,18 +41,25 @@ class FirstLayersResult(Result):
     """Filters of several networks on the axes of the patches that the first one sees.
 
     Shapes, M networks: names, of (M,), the fields of `FirstFilters`; chance (draws,) correlations of the profiles of
-    as many random filters, rising; left_out are sentences about networks with other kernels.
+    as many random filters, rising; left_out are sentences about networks with other kernels, others by name the
+    filters (K, C, kh, kw) of those that look at as many channels.
     """
 
     names: tuple[str, ...]
     of: tuple[dict[str, Any], ...]
     chance: np.ndarray
     left_out: tuple[str, ...]
+    others: dict[str, np.ndarray]
 
     @cached_property
     def filters(self) -> tuple[FirstFilters, ...]:
         """By network."""
         return tuple(FirstFilters(**each) for each in self.of)
+
+    @property
+    def all_filters(self) -> dict[str, np.ndarray]:
+        """By network, those with other kernels too. Shapes: (K, C, kh, kw)."""
+        return {name: each.filters for name, each in zip(self.names, self.filters, strict=True)} | self.others
 
     @cached_property
     def energies(self) -> np.ndarray:
@@ -70,11 +87,12 @@ class FirstLayersResult(Result):
         low, high = self.pairs.min(), self.pairs.max()
         between = f"{low:.2f}" if len(self.pairs) == 1 else f"{low:.2f} to {high:.2f}"
         middle, most = np.quantile(self.chance, (0.5, 0.99))
+        cka = self.cka[np.triu_indices(len(self.names), 1)]
+        alike = f"; linear CKA of their answers {cka.min():.2f} or more" if np.isfinite(cka).all() else ""
         return [Finding(
             sentence=f"The energy profiles of {len(self.names)} first layers, on the axes of the same patches, "
             f"correlate {between}", number=float(low), weight=0.45, link=card_link(TITLE),
-            control=f"random filters {middle:.2f} (median), below {most:.2f} in 99 of 100; linear CKA of their answers "
-            f"{self.cka[np.triu_indices(len(self.names), 1)].min():.2f} or more",
+            control=f"random filters {middle:z.2f} (median), below {most:.2f} in 99 of 100{alike}",
         )]  # fmt: skip
 
     def cards(self) -> list[Card]:
@@ -101,9 +119,10 @@ class FirstLayersResult(Result):
                 control="Of random filters it is the same along all axes, but for chance.",
             ),
             self._fits(),
-            *(Card(title=f"By frequency, {name}", how_to_read="Energy of the filters by spatial frequency and colour.",
-                   content=Pictures(pixels=spectrum_picture(each)[None], crisp=False))
-              for name, each in zip(self.names, self.filters, strict=True)),
+            *(Card(title=f"By frequency, {name}", how_to_read="Energy of the filters by spatial frequency and colour, "
+                   "which can be compared whatever the size of the kernels.",
+                   content=Pictures(pixels=spectrum_picture(each, self.filters[0].colours)[None], crisp=False))
+              for name, each in self.all_filters.items()),
         ]  # fmt: skip
         if self.left_out:
             found.append(Card(title="First layers of other kernels", content=Text(lines=self.left_out),
@@ -152,21 +171,18 @@ class FirstLayers(Analysis):
 
     windows: int = setting(2_000_000, help="patches drawn of all images together, where these are large")
 
+    def check(self, specimen: Specimen) -> None:
+        specimen.need_images(self.name)
+        _of_one_size(specimen)
+
     def steps(self, specimen: Specimen) -> Steps:
-        networks = {"A": specimen.model, **specimen.others}
-        if len(networks) < 2:
-            raise NotApplicable(f"{specimen.model.name} is looked at by itself", "First layers of several are compared",
-                                "Compare with `microtome compare A B --images IMAGES`")  # fmt: skip
+        kept, left_out, others = _of_one_size(specimen)
         layer = first_convolution(specimen.model)
         size = tuple(layer.weight.shape[1:])
-        kept, left_out = _alike(networks, size)
-        if len(kept) < 2:
-            raise NotApplicable(left_out[0], "Profiles are compared along axes of one kernel size",
-                                "Compare networks whose first kernels have the same size")  # fmt: skip
         wanted = PatchCovariance(kernel=(size[1], size[2]), dilation=layer.dilation, windows=self.windows)
         answers = yield Pass(patches=at(f"{layer.layer}:in", wanted))
         patches = answers["patches"]
-        basis = principal_axes(patches.covariance, patches.shape)
+        basis = axes_of(patches)
         shared = {
             "shape": patches.shape, "variance": basis.variance, "axes": basis.axes, "mean": patches.mean,
             "images": patches.images, "patches": patches.count, "exact": patches.exact, "against": "",
@@ -180,7 +196,8 @@ class FirstLayers(Analysis):
                      for count in (min(counts), max(counts))]  # fmt: skip
         chance = np.array([np.corrcoef(*pair)[0, 1] for pair in zip(*by_chance, strict=True)])
         names = tuple(name if name == model.name else f"{name} ({model.name})" for name, model in kept.items())
-        return FirstLayersResult(names=names, of=of, chance=np.sort(chance), left_out=left_out)
+        return FirstLayersResult(names=names, of=of, chance=np.sort(chance), left_out=left_out,
+                                 others=others)  # fmt: skip
 
 
 def _banks(model: Model) -> dict[str, np.ndarray]:
@@ -188,18 +205,31 @@ def _banks(model: Model) -> dict[str, np.ndarray]:
     return {str(scale): filter_bank(model, scale) for scale in chosen}
 
 
-def _alike(networks: dict[str, Model], size: tuple[int, ...]) -> tuple[dict[str, Model], tuple[str, ...]]:
-    """The networks whose first filters have this size, and sentences about the others."""
-    kept, left_out = {}, []
+def _of_one_size(specimen: Specimen) -> tuple[dict[str, Model], tuple[str, ...], dict[str, np.ndarray]]:
+    """The networks whose first filters are as large as A's, sentences about the others, and filters of those of them
+    that look at as many channels.
+
+    Raises: NotApplicable if there is nothing to compare.
+    """
+    networks = {"A": specimen.model, **specimen.others}
+    if len(networks) < 2:
+        raise NotApplicable(f"{specimen.model.name} is looked at by itself", "First layers of several are compared",
+                            "Compare with `microtome compare A B --images IMAGES`")  # fmt: skip
+    size = begins_with_convolution(specimen.model)[1]
+    kept, left_out, others = {}, [], {}
     for name, model in networks.items():
         try:
-            layer = first_convolution(model)
+            _, here = begins_with_convolution(model)
         except NotApplicable as error:
             left_out.append(f"{name}: {error.given}")
             continue
-        if tuple(layer.weight.shape[1:]) == size:
+        if here == size:
             kept[name] = model
-        else:
-            shapes = (" x ".join(map(str, each)) for each in (layer.weight.shape[1:], size))
-            left_out.append(f"{name}: {model.name} has first filters of {next(shapes)}, A of {next(shapes)}")
-    return kept, tuple(left_out)
+            continue
+        left_out.append(f"{name}: {model.name} has first filters of {in_words(here)}, A of {in_words(size)}")
+        if here[0] == size[0] and max(here[1:]) <= SIDE:
+            others[f"{name} ({model.name})"] = filter_bank(model).reshape(-1, *here)
+    if len(kept) < 2:
+        raise NotApplicable(left_out[0], "Profiles are compared along axes of one kernel size",
+                            "Compare networks whose first kernels have the same size")  # fmt: skip
+    return kept, tuple(left_out), others

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...figures import as_pixels, new_figure, signed_to_colour, signed_to_rgb
 from ...formulas.first_filters import FirstFilters
-from ...formulas.patch_frequency import Order, frequency_response
+from ...formulas.patch_frequency import Colours, Order, frequency_response
 
 SHOWN = 150  # axes: all of 7 x 7 in colour; those behind them are finer than one can see
 
@@ -15,7 +15,7 @@ def axis_pictures(of: FirstFilters, by: Order) -> tuple[np.ndarray, tuple[str, .
     order = axes.order(by)[:SHOWN]
     patterns = of.basis.patterns[order]
     pixels = signed_to_rgb(patterns) if patterns.shape[1] == 3 else signed_to_colour(patterns.mean(1))
-    whole = profile.energy @ profile.energy
+    whole = max(profile.energy @ profile.energy, np.finfo(np.float64).tiny)
     captions = [f"{k}: {of.basis.share[k]:.2g} of variance, {profile.energy[k] ** 2 / whole:.2g} of energy; "
                 f"{axes.names[axes.colour[k]]}, {axes.frequency[k]:.2f}" for k in order]  # fmt: skip
     return pixels, tuple(captions)
@@ -33,11 +33,11 @@ def shares_picture(of: FirstFilters) -> np.ndarray:
     return as_pixels(figure)
 
 
-def spectrum_picture(of: FirstFilters) -> np.ndarray:
-    """Energy of the filters by frequency, a panel for each axis of colour. Shapes: -> (H, W, 3) uint8."""
-    spectra = frequency_response(of.filters, of.colours)
+def spectrum_picture(filters: np.ndarray, colours: Colours) -> np.ndarray:
+    """Energy of filters by frequency, a panel for each axis of colour. Shapes: (K, C, kh, kw) -> (H, W, 3) uint8."""
+    spectra = frequency_response(filters, colours)
     figure = new_figure(1, len(spectra), size=(0.6 + 2.6 * len(spectra), 2.6))
-    for axes, spectrum, name in zip(figure.axes, spectra, of.colours.names, strict=True):
+    for axes, spectrum, name in zip(figure.axes, spectra, colours.names, strict=True):
         drawn = axes.imshow(spectrum, cmap="magma", extent=(-0.5, 0.5, 0.5, -0.5), vmin=0, vmax=spectra.max())
         axes.set(title=name, xlabel="cycles per pixel")
     figure.colorbar(drawn, ax=list(figure.axes), label="mean squared gain")

@@ -1,5 +1,7 @@
 """The convolution that looks at the picture itself, and its filters on three scales."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -7,43 +9,51 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import BadModel, NotApplicable
+from ...formulas.profile_fit import FEWEST
+from ...formulas.spectrum import Basis, principal_axes
+from ...statistics.patches import Patches
 from ..model import Model
 from ..responses import responses
 from ..sources.weights import read_state
-from .linear_layers import LinearLayer, linear_layers
+from .linear_layers import LinearLayer, kind, linear_layers
 
 Scale = Literal["raw", "unit", "batch norm"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
-def first_convolution(model: Model) -> LinearLayer:
-    """The first layer that is called, if it is a convolution over all channels of the picture with a kernel of several
-    pixels.
+def begins_with_convolution(model: Model) -> tuple[str, tuple[int, ...]]:
+    """The first layer and the shape (C, kh, kw) of its filters, if it is a convolution over all channels of the picture
+    with a kernel of several pixels; told without running it.
 
     Raises: NotApplicable if it is none.
     """
-    name = next((site.name for site in model.sites.layers), "")
-    layer = linear_layers(model).get(name) if name else None
-    channels = model.preprocessing.shape[0]
     allowed = "Profiles are of a convolution of the picture, over all of its channels, with a kernel of several pixels"
-    if layer is None or layer.shape[1:] == (1, 1):
-        raise _other(model, f"The first layer of {model.name}, {name or 'of which there is none'},", allowed)
-    if layer.groups != 1 or layer.weight.shape[1] != channels or layer.weight[0, 0].numel() < 2:
-        raise _other(model, f"The first layer of {model.name}, {name}, with filters of {_shape(layer.weight)}", allowed)
-    return layer
+    site = next(iter(model.sites.layers), None)
+    if site is None or kind(model, site) != "conv2d" or site.channel_axis != 1 or not site.batched:
+        raise _other(model, site.name if site else "of which there is none", allowed)
+    shape = tuple(model.weight(site.name).shape[1:])
+    if len(shape) != 3 or shape[0] != model.preprocessing.shape[0] or shape[1] * shape[2] < 2:
+        raise _other(model, f"{site.name}, with filters of {in_words(shape)}", allowed)
+    return site.name, shape
+
+
+def first_convolution(model: Model) -> LinearLayer:
+    """That layer, with all of its numbers.
+
+    Raises: NotApplicable as `begins_with_convolution`.
+    """
+    return linear_layers(model)[begins_with_convolution(model)[0]]
 
 
 def _other(model: Model, what: str, allowed: str) -> NotApplicable:
-    return NotApplicable(f"{what} is none of these, for pictures of {_shape_of(model)}", allowed,
+    return NotApplicable(f"The first layer of {model.name} is {what}, for pictures of "
+                         f"{in_words(model.preprocessing.shape)}", allowed,
                          "Look at a network that begins with one")  # fmt: skip
 
 
-def _shape(weight: Tensor) -> str:
-    return " x ".join(map(str, weight.shape[1:]))
-
-
-def _shape_of(model: Model) -> str:
-    return " x ".join(map(str, model.preprocessing.shape))
+def in_words(shape: Sequence[int]) -> str:
+    """A shape as one says it: "3 x 5 x 5"."""
+    return " x ".join(map(str, shape))
 
 
 def filter_bank(model: Model, scale: Scale = "raw") -> np.ndarray:
@@ -51,7 +61,7 @@ def filter_bank(model: Model, scale: Scale = "raw") -> np.ndarray:
 
     Behind a batch norm a filter's scale is free, so three are as good as each other: raw, as the weights are; unit,
     each filter of norm 1 (of zeros stays 0); batch norm, as large as the batch norm makes its answers.
-    Raises: NotApplicable as `first_convolution`.
+    Raises: NotApplicable as `begins_with_convolution`.
     """
     layer = first_convolution(model)
     if scale == "batch norm":
@@ -68,17 +78,31 @@ def normalised_behind(model: Model) -> bool:
     return bool(linear_layers(model, fold=True)[first_convolution(model).layer].folded)
 
 
+def axes_of(patches: Patches) -> Basis:
+    """The principal axes of what the first layer sees; along those that vary by rounding alone, the variance is 0.
+
+    Raises: NotApplicable if patches vary along too few axes for a profile.
+    """
+    basis = principal_axes(patches.covariance, patches.shape)
+    basis = replace(basis, variance=np.where(basis.variance > patches.rounding, basis.variance, 0.0))
+    if basis.rank < FEWEST:
+        raise NotApplicable(f"What the first layer sees varies along {basis.rank} of {len(basis.variance)} axes",
+                            f"A profile is along {FEWEST} axes or more",
+                            "Give images that are not all of one colour")  # fmt: skip
+    return basis
+
+
 def filters_before(model: Model, path: Path) -> np.ndarray:
     """The first layer's filters in a file of weights of the same network, such as those that its training began with.
 
-    Shapes: -> (K, D) float64. Raises: NotApplicable as `first_convolution`; BadModel if the file does not hold them.
+    Shapes: -> (K, D) float64. Raises: BadModel if the file does not hold them; NotApplicable.
     """
     layer = first_convolution(model)
     name = model.sites[layer.layer].weight or ""
     state = read_state(path)
     if name not in state or state[name].shape != layer.weight.shape:
-        held = _shape(state[name][None]) if name in state else "nothing of this name"
-        raise BadModel(f"{path.name} holds {held} for {name}", f"{name} has the shape {_shape(layer.weight[None])}",
+        held = in_words(state[name].shape) if name in state else "nothing of this name"
+        raise BadModel(f"{path.name} holds {held} for {name}", f"{name} has the shape {in_words(layer.weight.shape)}",
                        "Give weights of the same network")  # fmt: skip
     found: np.ndarray = state[name].double().flatten(1).cpu().numpy()
     return found

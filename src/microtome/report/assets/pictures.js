@@ -67,7 +67,7 @@ microtome.part = (path, [left, top, width, height], side, { crisp, label, lazy =
   const canvas = microtome.element('canvas', {
     role: 'img', 'aria-label': label, width: Math.max(1, Math.round(width * scale * density)),
     height: Math.max(1, Math.round(height * scale * density)),
-    style: `width:${Math.max(1, width * scale)}px;height:${Math.max(1, height * scale)}px`,
+    style: `width:${Math.max(1, width * scale)}px;aspect-ratio:${width}/${height}`, // where there is less room, both shrink
   });
   const draw = async () => {
     const image = await microtome.sheet(path);
