@@ -24,6 +24,7 @@ from .effects import Effects
 from .faithfulness import Faithfulness
 from .filters import Filters
 from .handnet import Handnet
+from .history import History
 from .labels import Labels
 from .maps import Maps
 from .omission import Omission
@@ -37,7 +38,7 @@ from .twins import Twins
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet, Comparison,
-    Calibrations, Counterparts,
+    Calibrations, Counterparts, History,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs

@@ -20,17 +20,25 @@ microtome.ticks = (low, high) => {
   return found;
 };
 
+// 0 and the powers of ten, for numbers from 0 on.
+microtome.powers = (high) => {
+  const found = [0];
+  for (let value = 1; value <= high; value *= 10) found.push(value);
+  return found;
+};
+
 // Axes with labels; gives the drawing and functions from numbers to its coordinates.
-microtome.axes = (label, [xLow, xHigh], [yLow, yHigh], xLabel, yLabel) => {
+microtome.axes = (label, [xLow, xHigh], [yLow, yHigh], xLabel, yLabel, log = false) => {
   const { width, height, left, right, top, bottom } = microtome.CHART;
-  const across = (x) => left + ((x - xLow) / (xHigh - xLow || 1)) * (width - left - right);
+  const bend = (x) => (log ? Math.log10(1 + x) : x);
+  const across = (x) => left + ((bend(x) - bend(xLow)) / (bend(xHigh) - bend(xLow) || 1)) * (width - left - right);
   const up = (y) => height - bottom - ((y - yLow) / (yHigh - yLow || 1)) * (height - top - bottom);
   const drawing = microtome.svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label, class: 'chart' });
   for (const value of microtome.ticks(yLow, yHigh)) {
     drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(value), y2: up(value), class: 'grid' }),
       microtome.svg('text', { x: left - 5, y: up(value) + 4, 'text-anchor': 'end' }, microtome.number(value)));
   }
-  for (const value of microtome.ticks(xLow, xHigh)) {
+  for (const value of log ? microtome.powers(xHigh).filter((one) => one >= xLow) : microtome.ticks(xLow, xHigh)) {
     drawing.append(microtome.svg('text', { x: across(value), y: height - bottom + 15, 'text-anchor': 'middle' }, microtome.number(value)));
   }
   drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(Math.max(yLow, 0)), y2: up(Math.max(yLow, 0)), class: 'axis' }),
@@ -76,7 +84,7 @@ microtome.rows = (card, x, series) => {
 microtome.lines = (card, x, series) => {
   const all = [...series.flatMap((one) => one.y), ...(card.band ?? []).flat()].filter((value) => value !== null);
   const [low, high] = [Math.min(0, ...all), Math.max(...all)];
-  const { drawing, across, up } = microtome.axes(card.title, [Math.min(...x), Math.max(...x)], [low, high], card.x_label, card.y_label);
+  const { drawing, across, up } = microtome.axes(card.title, [Math.min(...x), Math.max(...x)], [low, high], card.x_label, card.y_label, card.log);
   if (card.band) {
     const there = x.map((value, place) => `${across(value)},${up(card.band[0][place])}`);
     const back = x.map((value, place) => `${across(value)},${up(card.band[1][place])}`).reverse();
