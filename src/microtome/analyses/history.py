@@ -120,7 +120,7 @@ class HistoryResult(Result):
                 title=_title(analysis, quantity), content=self._chart(shown, quantity),
                 how_to_read=f"{self.how[analysis][quantity]} At {len(self.step)} snapshots of the training, on "
                 f"{self.images:,} probe images; steps on a scale on which each power of ten is as long."
-                + (f" {len(shown)} of {len(lines)} lines, evenly through the network; every layer's are on its page."
+                + (f" {len(shown)} of {len(lines)} lines, evenly through the network; all are in the table."
                    if len(shown) < len(lines) else ""),
                 control=f"Largest change of a line between successive snapshots late in the training: {short(late)}."
                 if not np.isnan(late) else "Too few snapshots late in the training to say how unsteady they are.",
