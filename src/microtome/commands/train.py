@@ -10,6 +10,12 @@ from ..progress import Progress
 from .console import Device, Json, Quiet, print_json, progress_on
 from .image_options import Decoders, Download, Source, Strict, say_broken
 
+TrackOption = Annotated[
+    str, typer.Option(help="Follow it while it learns, by these analyses: activity,filters; as NAME-track beside OUT.")
+]
+Probe = Annotated[int, typer.Option(help="Validation images that it is followed on.")]
+TrackShare = Annotated[float, typer.Option(help="Share of the training time that following may take.")]
+
 
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:NAME, or scratch:NAME (in NumPy).")],
@@ -36,12 +42,9 @@ def train(
     shift: Annotated[int | None, typer.Option(help="Shift training images at random by up to so many pixels.")] = None,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the training images.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first weights and of the order of images.")] = 0,
-    track: Annotated[
-        str,
-        typer.Option(help="Follow it while it learns, by these analyses: activity,filters; as NAME-track beside OUT."),
-    ] = "",
-    probe: Annotated[int, typer.Option(help="Validation images that it is followed on.")] = 200,
-    track_share: Annotated[float, typer.Option(help="Share of the training time that following may take.")] = 0.05,
+    track: TrackOption = "",
+    probe: Probe = 200,
+    track_share: TrackShare = 0.05,
     strict: Strict = False,
     download: Download = False,
     decoders: Decoders = 2,

@@ -9,14 +9,11 @@ import math
 import sys
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from ...errors import UsageError
-
-if TYPE_CHECKING:
-    from .tracker import Tracker
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 HOOKS = (
@@ -31,7 +28,27 @@ HOOKS = (
 )  # fmt: skip
 
 
-def lightning_callback(tracker: "Tracker", part: str = "") -> Any:
+class Followed(Protocol):
+    """What the callback needs of a tracker."""
+
+    def expect(self, steps: int) -> None:
+        """The training will have so many steps."""
+        ...
+
+    def begin(self, module: nn.Module, *, step: int) -> None:
+        """It begins, or goes on after so many."""
+        ...
+
+    def step(self, module: nn.Module, *, step: int, **facts: Any) -> bool:
+        """One is done."""
+        ...
+
+    def finish(self, module: nn.Module) -> object:
+        """It is over."""
+        ...
+
+
+def lightning_callback(tracker: Followed, part: str = "") -> Any:
     """A callback that follows the LightningModule, or its submodule `part`, with `tracker`.
 
     Only the process with rank 0 looks. Where a trainer goes on from a checkpoint, say `resume=True` to the tracker.
@@ -46,7 +63,7 @@ def lightning_callback(tracker: "Tracker", part: str = "") -> Any:
 class _Following:
     """What the callback does of its own."""
 
-    def __init__(self, tracker: "Tracker", part: str) -> None:
+    def __init__(self, tracker: Followed, part: str) -> None:
         self.tracker, self.part = tracker, part
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
