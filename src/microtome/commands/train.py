@@ -10,6 +10,12 @@ from ..progress import Progress
 from .console import Device, Json, Quiet, print_json, progress_on
 from .image_options import Decoders, Download, Source, Strict, say_broken
 
+Test = Annotated[
+    str | None,
+    typer.Option(
+        help="Images to test on, a source as above; default: the test part of the source, else a quarter of it."
+    ),
+]
 TrackOption = Annotated[
     str, typer.Option(help="Follow it while it learns, by these analyses: activity,filters; as NAME-track beside OUT.")
 ]
@@ -24,12 +30,7 @@ def train(
         Path | None,
         typer.Option("--out", "-o", help="The file to write; default: net.safetensors, or net.tnn for scratch."),
     ] = None,
-    test: Annotated[
-        str | None,
-        typer.Option(
-            help="Images to test on, a source as above; default: the test part of the source, else a quarter of it."
-        ),
-    ] = None,
+    test: Test = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(help="AdamW, or SGD with momentum.")] = None,
