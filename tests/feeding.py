@@ -22,6 +22,9 @@ class Whole:
     def __init__(self, labels: np.ndarray, hashes: np.ndarray) -> None:
         self.labels, self.hashes = labels, hashes
 
+    def __len__(self) -> int:
+        return len(self.hashes)
+
     def hash_limit(self, count: int) -> np.uint64:
         """The largest of the `count` lowest hashes."""
         return np.sort(self.hashes)[:count][-1]

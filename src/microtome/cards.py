@@ -71,8 +71,9 @@ class Chart:
     """Bars or lines over a common axis.
 
     Shapes: x B texts, or numbers (..., B); each series a name and numbers (..., B); `band` is the interval of a
-    control, (2, B), drawn behind. On unit cards the leading axis of numbers is the unit. `log` lines have an x that
-    grows with the logarithm of 1 + x, which begins at 0 as steps do.
+    control, (2, B), drawn behind. On unit cards the leading axis of numbers is the unit. Of lines, `from_zero` says
+    whether 0 is on the axis at all events, `log` which axes ("x", "y", "xy") are logarithmic; what is not above 0 is
+    left out there, but for "1+x", on which x begins at 0 as steps do.
     """
 
     kind: Literal["bars", "lines"]
@@ -81,7 +82,8 @@ class Chart:
     x_label: str
     y_label: str
     band: np.ndarray | None = None
-    log: bool = False
+    from_zero: bool = True
+    log: Literal["", "x", "y", "xy", "1+x"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)

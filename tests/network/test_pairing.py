@@ -28,12 +28,15 @@ def plain(*names: str, width: int = 3) -> mt.Model:
 
 def test_the_other_is_the_one_beside() -> None:
     assert other_of(pair(plain(), plain())) == "B"
+    assert other_of(pair(plain(), plain(), plain())) == "B", "the others stand beside"
+    only = dataclasses.replace(pair(plain()), others={"the other": plain()})
+    assert other_of(only) == "the other"
 
 
-@pytest.mark.parametrize(("others", "words"), [([], "by itself"), ([1, 1], "beside B, C")])
-def test_one_network_or_three_are_not_compared(others, words) -> None:
+@pytest.mark.parametrize(("names", "words"), [("", "by itself"), ("XY", "beside X, Y")])
+def test_one_network_or_several_of_which_none_is_b_are_not_compared(names, words) -> None:
     with pytest.raises(NotApplicable) as caught:
-        other_of(pair(plain(), *(plain() for _ in others)))
+        other_of(dataclasses.replace(pair(plain()), others={name: plain() for name in names}))
     assert caught.value.given == f"Plain is looked at {words}"
     assert caught.value.allowed == "Compared are two networks, on the same images"
     assert caught.value.next_step == "Compare with `microtome compare A B --images IMAGES`"

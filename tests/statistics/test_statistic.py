@@ -20,6 +20,8 @@ from microtome.statistics import (
     Maps,
     MeanMap,
     Moments,
+    PatchBank,
+    PatchCovariance,
     Predictions,
     Quantiles,
     Rows,
@@ -37,6 +39,8 @@ OF_MAPS: list[Statistic] = [
     Rows(what="positions", positions=3, images=40), Quantiles(), Quantiles(k=4, images=41),
     Histogram(), Histogram(bins=7, positions=2, images=40),
     Maps(places=(200, 5, 70, 120, 199)), Maps(places=(0, 61, 111, 229), side=4), MeanMap(),
+    PatchCovariance(kernel=(3, 2)), PatchCovariance(kernel=(3, 3), stride=(2, 1), padding=(1, 0), method="bands"),
+    PatchCovariance(kernel=(2, 2), dilation=(2, 1), method="windows", windows=2000), PatchBank(largest=(3, 4)),
 ]  # fmt: skip
 OF_OUTPUTS: list[Statistic] = [Confusion(classes=CHANNELS), Predictions(), Predictions(k=2)]
 EVERY = [*OF_MAPS, *OF_OUTPUTS]

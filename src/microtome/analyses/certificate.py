@@ -101,10 +101,12 @@ class CertificateResult(Result):
         trained = [(NAMES[arm], 100 * self.after[k, :, 0]) for k, arm in enumerate(self.arms)]
         return [
             Card(title=title, how_to_read=how, content=Chart(kind="lines", x=rounds, series=tuple(series),
-                                                             x_label="round", y_label="accuracy (%)"))
+                                                             x_label="round", y_label="accuracy (%)", from_zero=False))
             for title, how, series in (
-                (ROUNDS, "Accuracy on the test images after every round: channels out, the rest retrained.", trained),
-                ("Before retraining", "Accuracy on the test images right after channels were removed.", cut),
+                (ROUNDS, "Accuracy on the test images after every round: channels out, the rest retrained; the axis "
+                 "does not begin at 0.", trained),
+                ("Before retraining", "Accuracy on the test images right after channels were removed; the axis does "
+                 "not begin at 0.", cut),
             )
         ]  # fmt: skip
 

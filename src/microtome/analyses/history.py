@@ -99,7 +99,7 @@ class HistoryResult(Result):
 
     def _chart(self, lines: list[tuple[str, np.ndarray]], label: str) -> Chart:
         return Chart(kind="lines", x=self.step, series=tuple(lines), x_label="steps of the optimiser", y_label=label,
-                     log=True)  # fmt: skip
+                     log="1+x")  # fmt: skip
 
     def _facts(self) -> list[Card]:
         return [

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 INTERRUPTED = "Interrupted. What was measured is kept: the same command goes on from there."
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to write; default: runs/A-beside-B-IMAGES.")]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NETWORK", help="A further network whose first layer is compared; may be repeated."),
+]
 Besides = Annotated[
     str, typer.Option(help="Further questions to ask of A, such as activity: names with commas between, or all.")
 ]
@@ -33,6 +37,7 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help=f"The network as it was. {MODEL_HELP}.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The network that may replace it, named likewise.")],
     images: Annotated[str, typer.Option(help=SOURCES)],
+    also: Also = None,
     out: Out = None,
     tolerance: Tolerance = 0.0,
     fail_if_worse: FailIfWorse = False,
@@ -59,8 +64,8 @@ def compare(
     from ..workflows.look import Call, Ways
 
     asked = Call(
-        model=a, other=b, images=images, analyses=analyses, classes=str(classes) if classes else None, split=split,
-        strict=strict, limit=limit, seed=seed,
+        model=a, other=b, also=tuple(also or ()), images=images, analyses=analyses,
+        classes=str(classes) if classes else None, split=split, strict=strict, limit=limit, seed=seed,
     )  # fmt: skip
     ways = Ways(
         batch_size=batch_size or None, device=device, decoders=decoders, download=download, trust_pickle=trust_pickle,

@@ -7,14 +7,17 @@ from .model import Model
 from .specimen import Specimen
 
 OTHER = "B"  # what the second network is called, where it was given no name
+FURTHER = "CDEFGHIJKLMNOPQRSTUVWXYZ"  # and what those beside it are called
 CODE = re.compile(r"n?\d+")  # a class's number, or its WordNet id: no name that could be another one's
 
 
 def other_of(specimen: Specimen) -> str:
-    """The name of the one other network.
+    """The name of the other network: the only one, or B.
 
-    Raises: NotApplicable if there is none, or more than one.
+    Raises: NotApplicable if there is none, or if none of several is B.
     """
+    if OTHER in specimen.others:
+        return OTHER
     if len(specimen.others) != 1:
         beside = f"beside {', '.join(specimen.others)}" if specimen.others else "by itself"
         raise NotApplicable(

@@ -90,7 +90,8 @@ def _sheets(content: Sheets, sprites: Path) -> dict[str, Any]:
 def _chart(content: Chart, _sprites: Path) -> dict[str, Any]:
     series = [{"name": name, "y": numbers(y)} for name, y in content.series]
     return {"kind": content.kind, "x": numbers(content.x), "series": series, "x_label": content.x_label,
-            "y_label": content.y_label, "band": numbers(content.band), "log": content.log}  # fmt: skip
+            "y_label": content.y_label, "band": numbers(content.band),
+            "from_zero": content.from_zero, "log": content.log}  # fmt: skip
 
 
 def _heat(content: Heat, _sprites: Path) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """What can be measured at a site. Knows tensors and images' places; knows no models."""
 
 from .confusion import Confusion, Predictions
+from .covariance import PatchCovariance, patches_of
 from .extremes import Extremes
 from .histogram import Histogram
 from .importance import Taylor
 from .maps import Maps
 from .mean_map import MeanMap
 from .moments import ClassMeans, Firing, Moments
+from .patch_bank import PatchBank
+from .patches import Patches
 from .quantiles import Quantiles
 from .rows import Rows
 from .statistic import Accumulator, Arrays, Batch, Statistic
@@ -23,9 +26,13 @@ __all__ = [
     "Maps",
     "MeanMap",
     "Moments",
+    "PatchBank",
+    "PatchCovariance",
+    "Patches",
     "Predictions",
     "Quantiles",
     "Rows",
     "Statistic",
     "Taylor",
+    "patches_of",
 ]

@@ -25,6 +25,9 @@ Arrays = dict[str, np.ndarray]
 class WholeSet(Protocol):
     """What a statistic may ask of the whole set of images."""
 
+    def __len__(self) -> int:
+        """How many there are."""
+
     def hash_limit(self, count: int) -> np.uint64:
         """The largest of the `count` lowest hashes."""
 
@@ -58,6 +61,11 @@ class Batch:
         if self._whole is None:
             return np.arange(len(self.index))
         return np.flatnonzero(self.hashes <= self._whole.hash_limit(count))
+
+    @property
+    def size_of_whole(self) -> int:
+        """How many images the whole set has; the batch, if that is all there is."""
+        return len(self.index) if self._whole is None else len(self._whole)
 
     def shuffled_labels(self, seed: int) -> np.ndarray:
         """These images' labels after shuffling those of the whole set; of the batch alone if that is all there is."""

@@ -1,7 +1,7 @@
 """Two networks side by side on the same images: did a fix break anything?"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ from torch import nn
 from ..analyses.calibrations import Calibrations, CalibrationsResult
 from ..analyses.comparison import Comparison, ComparisonResult
 from ..analyses.counterparts import Counterparts, CounterpartsResult
+from ..analyses.first_layers import FirstLayers, FirstLayersResult
 from ..analysis import Result
 from ..api import as_model, open_images
 from ..api import look as run_look
@@ -20,25 +21,27 @@ from ..formulas.comparing import criterion
 from ..formulas.proportions import wilson_interval
 from ..images.collection import Images
 from ..network.open import Model
-from ..network.pairing import OTHER, refuse_other_classes
+from ..network.pairing import FURTHER, OTHER, refuse_other_classes
 from ..network.specimen import Specimen
 from ..progress import Progress
 from ..runs.run import Run
 from ..runs.runner import Look
 from .look import Call, Ways, look
 
-ANALYSES = (Comparison, Calibrations, Counterparts)
+ANALYSES = (Comparison, Calibrations, Counterparts, FirstLayers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
     """What came of a comparison of A with B: their answers, their calibration (None without labels), which units
-    correspond (None if no layer has the same name), and why something is None. `run` is its folder, if one was written.
+    correspond (None if no layer has the same name), whether their first layers are alike (None if these cannot be
+    compared), and why something is None. `run` is its folder, if one was written.
     """
 
     answers: ComparisonResult
     calibration: CalibrationsResult | None
     units: CounterpartsResult | None
+    first_layers: FirstLayersResult | None
     skipped: Mapping[str, str]
     run: Run | None = None
 
@@ -47,7 +50,7 @@ class Compared:
         """From the results by name."""
         found: dict[str, Any] = {analysis.name: results.get(analysis.name) for analysis in ANALYSES}
         return cls(answers=found["comparison"], calibration=found["calibrations"], units=found["counterparts"],
-                   skipped=skipped, run=run)  # fmt: skip
+                   first_layers=found["first_layers"], skipped=skipped, run=run)  # fmt: skip
 
     @property
     def worse(self) -> bool:
@@ -69,6 +72,12 @@ class Compared:
             "units": None if units is None else {
                 layer: {"match": units.match[layer].tolist(), "r": [None if v != v else v for v in r.tolist()],
                         "largest_shuffled": float(units.shuffled[layer].max())} for layer, r in units.r.items()
+            },
+            "first_layers": None if self.first_layers is None else {
+                "networks": list(self.first_layers.names), "r": self.first_layers.r.tolist(),
+                "linear_cka": self.first_layers.cka.tolist(),
+                "chance_99": float(np.quantile(self.first_layers.chance, 0.99)),
+                "left_out": list(self.first_layers.left_out),
             },
             "skipped": dict(self.skipped),
         }  # fmt: skip
@@ -94,6 +103,7 @@ def compare(
     b: Model | nn.Module | str,
     images: object,
     *,
+    also: Sequence[Model | nn.Module | str] = (),
     out: str | Path | None = None,
     tolerance: float = 0.0,
     seed: int = 0,
@@ -103,21 +113,23 @@ def compare(
 ) -> Compared:
     """Compare two networks with the same classes on the same images: what does B break, what does it fix?
 
-    `images` are anything that `open_images` opens; each network is given them with its own preprocessing. With `out`
+    `also` are further networks, whose first layers are compared with those of A and B. `images` are anything that
+    `open_images` opens; each network is given them with its own preprocessing. With `out`
     the comparison is kept there as a run, which has a report. `tolerance` is the fall in accuracy, in percentage
     points, that does not count as worse.
     Raises: MicrotomeError, one of `microtome.errors`.
     """
     first, second = as_model(a), as_model(b)
     seen = images if isinstance(images, Images) else open_images(images, first)
-    specimen = Specimen(model=first, images=seen, others={OTHER: second}, seed=seed)
-    refuse_other_classes(specimen)
+    refuse_other_classes(Specimen(model=first, images=seen, others={OTHER: second}))
+    others = {OTHER: second} | dict(zip(FURTHER, map(as_model, also), strict=False))
     if out is None:
+        specimen = Specimen(model=first, images=seen, others=others, seed=seed)
         looking = Look(specimen, batch_size=batch_size, device=device, progress=progress)
-        outcome = looking.run([Comparison(tolerance=tolerance), Calibrations(), Counterparts()])
+        outcome = looking.run([Comparison(tolerance=tolerance), Calibrations(), Counterparts(), FirstLayers()])
         return Compared.of(outcome.results, outcome.skipped)
     run = run_look(
-        first, seen, out=out, others={OTHER: second}, analyses=[cls.name for cls in ANALYSES], seed=seed,
+        first, seen, out=out, others=others, analyses=[cls.name for cls in ANALYSES], seed=seed,
         settings={Comparison.name: {"tolerance": tolerance}}, batch_size=batch_size, device=device, progress=progress,
     )  # fmt: skip
     return Compared.of(run.results, run.info["skipped"], run)

@@ -14,7 +14,7 @@ from ..api import merge as run_merge
 from ..errors import BadRun, UsageError
 from ..images.collection import DECODERS, Images
 from ..network.open import Model, open_model
-from ..network.pairing import OTHER, refuse_other_classes
+from ..network.pairing import FURTHER, OTHER, refuse_other_classes
 from ..network.specimen import Effort, Specimen
 from ..progress import Progress
 from ..runs.answers import Share
@@ -26,7 +26,7 @@ from ..runs.run import Run
 class Call:
     """What was typed: everything that decides what is found. It is kept in the run.
 
-    `other` is a second network, which the first is compared with.
+    `other` is a second network, which the first is compared with, `also` are further ones.
     """
 
     model: str
@@ -43,6 +43,7 @@ class Call:
     amp: bool = False
     units: tuple[str, ...] = ()
     other: str | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,11 @@ def _kept(folder: Path, trusted: bool) -> Call:
             raise TypeError("its analyses are no text, or its numbers are none")
         files = [
             *call.plugin,
-            *(text for text in (call.model, call.images or "", call.other or "") if text.startswith("file:")),
+            *(
+                text
+                for text in (call.model, call.images or "", call.other or "", *call.also)
+                if text.startswith("file:")
+            ),
         ]
     except (TypeError, AttributeError) as error:
         raise BadRun(f"The plan of run {folder.name} cannot be read ({error})",
@@ -137,7 +142,8 @@ def _opened(asked: Call, ways: Ways) -> tuple[Model, Images, dict[str, Model]]:
         return model, images, {}
     others = {OTHER: open_model(asked.other, trust_pickle=ways.trust_pickle)}
     refuse_other_classes(Specimen(model=model, images=images, others=others))
-    return model, images, others
+    further = [open_model(source, trust_pickle=ways.trust_pickle) for source in asked.also]
+    return model, images, others | dict(zip(FURTHER, further, strict=False))
 
 
 def _options(asked: Call, ways: Ways) -> Options:

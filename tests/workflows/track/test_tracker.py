@@ -123,7 +123,7 @@ def test_the_page_draws_every_curve_over_the_steps_and_says_what_it_cost(followe
     )
     chart = charts["active while it learnt (activity)"]
     history = tracker.run["history"]
-    assert (chart["x"], chart["log"]) == (history.step.tolist(), True)
+    assert (chart["x"], chart["log"]) == (history.step.tolist(), "1+x")
     assert chart["x_label"] == "steps of the optimiser"
     assert [one["name"] for one in chart["series"]] == ["conv1", "conv2", "fc"]
     np.testing.assert_allclose(chart["series"][1]["y"], history.curves["activity"]["active"]["conv2"][:, 1], rtol=1e-3)

@@ -20,25 +20,36 @@ microtome.ticks = (low, high) => {
   return found;
 };
 
-// 0 and the powers of ten, for numbers from 0 on.
-microtome.powers = (high) => {
-  const found = [0];
-  for (let value = 1; value <= high; value *= 10) found.push(value);
-  return found;
+// Ticks of a logarithmic axis: powers of ten, with 2 and 5 between where there is room.
+microtome.powers = (low, high) => {
+  const decades = Math.log10(high / low);
+  const step = Math.max(1, Math.ceil(decades / 6));
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high * 1.0001; power += step) {
+    for (const factor of decades < 2.5 ? [1, 2, 5] : [1]) found.push(Number((factor * 10 ** power).toPrecision(6)));
+  }
+  return found.filter((value) => value >= low * 0.9999 && value <= high * 1.0001);
 };
 
+// How far along an axis a number lies, 0 to 1.
+microtome.along = (value, low, high, log) =>
+  log ? Math.log(value / low) / (Math.log(high / low) || 1) : (value - low) / (high - low || 1);
+
+// What is added to x before its logarithm: 1 where x begins at 0.
+microtome.more = (log) => (log.startsWith('1+') ? 1 : 0);
+
 // Axes with labels; gives the drawing and functions from numbers to its coordinates.
-microtome.axes = (label, [xLow, xHigh], [yLow, yHigh], xLabel, yLabel, log = false) => {
+microtome.axes = (label, [xLow, xHigh], [yLow, yHigh], xLabel, yLabel, log = '') => {
   const { width, height, left, right, top, bottom } = microtome.CHART;
-  const bend = (x) => (log ? Math.log10(1 + x) : x);
-  const across = (x) => left + ((bend(x) - bend(xLow)) / (bend(xHigh) - bend(xLow) || 1)) * (width - left - right);
-  const up = (y) => height - bottom - ((y - yLow) / (yHigh - yLow || 1)) * (height - top - bottom);
+  const [xLog, yLog, more] = [log.includes('x'), log.includes('y'), microtome.more(log)];
+  const across = (x) => left + microtome.along(x + more, xLow + more, xHigh + more, xLog) * (width - left - right);
+  const up = (y) => height - bottom - microtome.along(y, yLow, yHigh, yLog) * (height - top - bottom);
   const drawing = microtome.svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label, class: 'chart' });
-  for (const value of microtome.ticks(yLow, yHigh)) {
+  for (const value of (yLog ? microtome.powers : microtome.ticks)(yLow, yHigh)) {
     drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(value), y2: up(value), class: 'grid' }),
       microtome.svg('text', { x: left - 5, y: up(value) + 4, 'text-anchor': 'end' }, microtome.number(value)));
   }
-  for (const value of log ? microtome.powers(xHigh).filter((one) => one >= xLow) : microtome.ticks(xLow, xHigh)) {
+  for (const value of more ? [xLow, ...microtome.powers(Math.max(1, xLow + 1), xHigh)] : (xLog ? microtome.powers : microtome.ticks)(xLow, xHigh)) {
     drawing.append(microtome.svg('text', { x: across(value), y: height - bottom + 15, 'text-anchor': 'middle' }, microtome.number(value)));
   }
   drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(Math.max(yLow, 0)), y2: up(Math.max(yLow, 0)), class: 'axis' }),
@@ -82,16 +93,21 @@ microtome.rows = (card, x, series) => {
 };
 
 microtome.lines = (card, x, series) => {
-  const all = [...series.flatMap((one) => one.y), ...(card.band ?? []).flat()].filter((value) => value !== null);
-  const [low, high] = [Math.min(0, ...all), Math.max(...all)];
-  const { drawing, across, up } = microtome.axes(card.title, [Math.min(...x), Math.max(...x)], [low, high], card.x_label, card.y_label, card.log);
+  const [xLog, yLog] = [card.log.includes('x'), card.log.includes('y')];
+  const more = microtome.more(card.log);
+  const fits = (a, b) => b !== null && (!xLog || a + more > 0) && (!yLog || b > 0);
+  const all = [...series.map((one) => one.y), ...(card.band ?? [])].flatMap((y) => y.filter((b, place) => fits(x[place], b)));
+  const wide = x.filter((a) => !xLog || a + more > 0);
+  const [low, high] = [card.from_zero && !yLog ? Math.min(0, ...all) : Math.min(...all), Math.max(...all)];
+  const { drawing, across, up } = microtome.axes(card.title, [Math.min(...wide), Math.max(...wide)], [low, high], card.x_label, card.y_label, card.log);
   if (card.band) {
-    const there = x.map((value, place) => `${across(value)},${up(card.band[0][place])}`);
-    const back = x.map((value, place) => `${across(value)},${up(card.band[1][place])}`).reverse();
+    const shown = x.map((value, place) => [value, card.band[0][place], card.band[1][place]]).filter(([a, b, c]) => fits(a, b) && fits(a, c));
+    const there = shown.map(([a, b]) => `${across(a)},${up(b)}`);
+    const back = shown.map(([a, , c]) => `${across(a)},${up(c)}`).reverse();
     drawing.append(microtome.svg('polygon', { points: [...there, ...back].join(' '), class: 'band' }));
   }
   series.forEach((one, order) => {
-    const points = x.map((value, place) => [value, one.y[place]]).filter(([, value]) => value !== null);
+    const points = x.map((value, place) => [value, one.y[place]]).filter(([a, b]) => fits(a, b));
     drawing.append(microtome.svg('polyline', { points: points.map(([a, b]) => `${across(a)},${up(b)}`).join(' '), class: `line line${order}` }));
     if (order === 0) {
       points.forEach(([a, b]) => drawing.append(microtome.svg('circle', { cx: across(a), cy: up(b), r: 3, class: 'dot' },

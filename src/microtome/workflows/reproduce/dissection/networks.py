@@ -44,7 +44,7 @@ class Settings:
     fine_tune: int = 400
     random: int = 4000
     rounds: int = 7
-    wide_epochs: int = 2
+    wide_epochs: int = 4
     climb: int = 32
 
     def recipe(self, seed: int) -> Recipe:
