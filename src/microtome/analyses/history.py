@@ -194,4 +194,4 @@ def _title(analysis: str, quantity: str) -> str:
 
 
 def _named(key: Key) -> str:
-    return f"{key[1]} of {key[2]}" if key[1] != key[2] else key[1]
+    return f"{key[1]} ({key[2]})" if key[1] != key[2] else key[1]

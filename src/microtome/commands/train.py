@@ -17,7 +17,7 @@ Test = Annotated[
     ),
 ]
 TrackOption = Annotated[
-    str, typer.Option(help="Follow it while it learns, by these analyses: activity,filters; as NAME-track beside OUT.")
+    str, typer.Option(help="Follow it while it learns, by these analyses: first_layer,activity; NAME-track beside OUT.")
 ]
 Probe = Annotated[int, typer.Option(help="Validation images that it is followed on.")]
 TrackShare = Annotated[float, typer.Option(help="Share of the training time that following may take.")]

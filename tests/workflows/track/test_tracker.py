@@ -146,3 +146,17 @@ def test_findings_compare_a_movement_with_what_the_curve_still_does_late(followe
         assert f"of {len(values)} curves, {len(clear)} of which moved further" in one.sentence
         assert one.number in went.values() and "from step 12 on" in one.control
     assert history.plot().axes[0].get_xlabel() == "steps of the optimiser"
+
+
+def test_the_profile_of_the_first_layer_is_followed_axis_by_axis(tmp_path) -> None:
+    lesson, weights = Lesson(), []
+    with mt.Tracker(lesson.model, lesson.probe, out=tmp_path / "run", analyses=["first_layer"], share=1.0) as tracker:
+        weights.append(lesson.module.conv1.weight.detach().flatten(1).double().numpy().copy())
+        lesson.learn(1, lambda module, step, loss: tracker.step(loss=loss))
+    weights.append(lesson.module.conv1.weight.detach().flatten(1).double().numpy())
+    history, last = tracker.run["history"], tracker.run["first_layer"]
+    for line, values in history.curves["first_layer"]["energy along axes"].items():
+        axis = last.axes[:, int(line.removeprefix("axis "))]
+        by_hand = [np.sqrt(np.mean([(kernel @ axis) ** 2 for kernel in bank])) for bank in weights]
+        np.testing.assert_allclose(values, by_hand, rtol=1e-5)
+    assert set(history.curves["first_layer"]) == {"energy along axes", "theory's fit", "spread over axes"}

@@ -25,7 +25,7 @@ from .moments import Moment, Moments, seen, together
 from .schedule import SHARE, Pace, Schedule
 from .writing import write_tracked
 
-ANALYSES = ("activity", "filters")  # cheap, and what they say holds for every network
+ANALYSES = ("first_layer", "activity", "filters")  # cheap, and among them something for every network
 LIKE = 5  # snapshots of which the dearest says what the next one costs
 
 
