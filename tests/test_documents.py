@@ -31,7 +31,9 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
     assert "units" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/runs.md", "docs/tutorials/scratch.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/runs.md", "docs/tutorials/scratch.md", "docs/tutorials/track.md"]
+)
 def test_every_command_and_option_of_the_documents_exists(name):
     known = typer.main.get_command(cli.app).commands
     lines = re.findall(r"^microtome (.*)$", "\n".join(snippets(name, "")), re.M)

@@ -15,6 +15,7 @@ import microtome.scratch as mts
 
 HOME = Path(__file__).parent.parent / "docs" / "tutorials"
 PAGE = HOME / "scratch.md"
+TRACK = HOME / "track.md"
 LARGEST = 100_000  # bytes of a picture
 STALE = 6.0  # mean difference of two drawings, of 255, beyond that of fonts
 
@@ -64,6 +65,16 @@ def test_the_page_prints_what_it_says(draw, executed) -> None:
     assert sum(text is not None for _, text in blocks) == PAGE.read_text().count("```text\n") > 15
     for printed, (code, text) in zip(executed[0], blocks, strict=True):
         assert printed.strip() == (text or "").strip(), code
+
+
+def test_the_page_on_following_a_training_prints_what_it_says(draw, tmp_path) -> None:
+    blocks, names = draw.blocks(TRACK), {}
+    assert len(blocks) == TRACK.read_text().count("```python\n") == 4
+    with contextlib.chdir(tmp_path):
+        for code, text in blocks:
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(code, TRACK.name, "exec"), names)
+            assert said.getvalue().strip() == (text or "").strip(), code
 
 
 def test_the_runner_would_notice_another_text(draw, tmp_path) -> None:

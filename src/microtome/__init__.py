@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .workflows.compare import compare
     from .workflows.doctor import doctor
     from .workflows.export import export
+    from .workflows.track.tracker import Tracker
 
 # Where each public name lives. They are imported when first used, so that `import microtome` costs nothing.
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "reconstruct": "sheets.reconstruction", "dissect": "sheets.dissection", "decision": "sheets.decision",
     "grad_cam": "sheets.evidence", "occlusion": "sheets.occlusion", "superstimuli": "sheets.superstimulus",
     "compare": "workflows.compare", "doctor": "workflows.doctor", "export": "workflows.export",
+    "Tracker": "workflows.track.tracker",
 }  # fmt: skip
 
 __version__ = "0.1.0"
@@ -58,6 +60,7 @@ __all__ = [
     "Run",
     "Specimen",
     "Stage",
+    "Tracker",
     "at",
     "compare",
     "decision",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from .cards import Card, Column, Finding, Topic
+from .cards import Card, Column, Finding, Series, Topic
 from .errors import NotApplicable, UsageError
 from .figures import through_layers
 from .network.recording.edits import Edit
@@ -115,6 +115,13 @@ class Result(ABC):
     @abstractmethod
     def cards(self) -> list[Card]:
         """Everything there is to look at."""
+
+    def series(self) -> list[Series]:
+        """What is followed while a network learns; by default its columns, or the number of its first finding."""
+        found = [Series.of(column) for column in self.columns() if column.kind != "text"]
+        first = self.findings()[:1]
+        return found or [Series(name="finding", values={"number": float(one.number)},
+                                how_to_read=f'The number in "{one.sentence}".') for one in first]  # fmt: skip
 
     def plot(self) -> "Figure":
         """The most telling picture, for papers and notebooks; by default the first column of numbers, by layer.

@@ -153,7 +153,7 @@ def _work(
     available = registry(options.get("plugins", ()))
     given = options.get("settings") or {}
     chosen = [
-        _with_settings(cls, given.get(cls.name, {})) for cls in choose(options.get("analyses", ["all"]), available)
+        with_settings(cls, given.get(cls.name, {})) for cls in choose(options.get("analyses", ["all"]), available)
     ]
     answers = Answers(folder / "answers")
     chosen += _of_fewer_images(folder, specimen, {analysis.name for analysis in chosen}, available)
@@ -202,10 +202,11 @@ def _as_before(name: str, key: str, available: Registry) -> Analysis:
             f"The run has a result of {name}, which must be found again over more images",
             f"Known are: {', '.join(available)}", "Give the plugin that brings it with --plugin",
         )  # fmt: skip
-    return _with_settings(available[name], json.loads(key.removeprefix(name)))
+    return with_settings(available[name], json.loads(key.removeprefix(name)))
 
 
-def _with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis:
+def with_settings(cls: type[Analysis], settings: Mapping[str, Any]) -> Analysis:
+    """An analysis with settings of one's own. Raises: UsageError for one that it does not have."""
     try:
         return cls(**settings)
     except TypeError as error:

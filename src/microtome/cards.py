@@ -73,7 +73,7 @@ class Chart:
     Shapes: x B texts, or numbers (..., B); each series a name and numbers (..., B); `band` is the interval of a
     control, (2, B), drawn behind. On unit cards the leading axis of numbers is the unit. Of lines, `from_zero` says
     whether 0 is on the axis at all events, `log` which axes ("x", "y", "xy") are logarithmic; what is not above 0 is
-    left out there.
+    left out there, but for "1+x", on which x begins at 0 as steps do.
     """
 
     kind: Literal["bars", "lines"]
@@ -83,7 +83,7 @@ class Chart:
     y_label: str
     band: np.ndarray | None = None
     from_zero: bool = True
-    log: Literal["", "x", "y", "xy"] = ""
+    log: Literal["", "x", "y", "xy", "1+x"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +219,35 @@ class Column:
     how_to_read: str
     good: Literal["high", "low", "neither"] = "neither"
     kind: Literal["number", "share", "flag", "text"] = "number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A quantity that is followed while a network learns: what one moment adds to its curves.
+
+    Shapes: values by line, which is a layer or another word: a number, or the lower quartile, median and upper quartile
+    of the layer's units (3,). NaN: not known.
+    """
+
+    name: str
+    values: dict[str, float | np.ndarray]
+    how_to_read: str
+
+    @classmethod
+    def of(cls, column: Column) -> "Series":
+        """A column of numbers, by layer: quartiles over units; of a flag, the share of units that have it."""
+        how = column.how_to_read
+        if column.kind == "flag":
+            shares = {layer: float(np.mean(values)) for layer, values in column.values.items()}
+            return cls(name=column.name, values=dict(shares), how_to_read=f"Share of a layer's units. {how}")
+        found = {layer: _quartiles(values) for layer, values in column.values.items()}
+        return cls(name=column.name, values=dict(found), how_to_read=f"The median unit of a layer. {how}")
+
+
+def _quartiles(values: np.ndarray) -> np.ndarray:
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    return np.quantile(known, (0.25, 0.5, 0.75)) if len(known) else np.full(3, np.nan)
 
 
 def layer_link(layer: str, query: str = "") -> str:

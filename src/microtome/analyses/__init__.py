@@ -26,6 +26,7 @@ from .filters import Filters
 from .first_layer import FirstLayer
 from .first_layers import FirstLayers
 from .handnet import Handnet
+from .history import History
 from .labels import Labels
 from .maps import Maps
 from .omission import Omission
@@ -39,7 +40,7 @@ from .twins import Twins
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet, Comparison,
-    Calibrations, Counterparts, FirstLayer, FirstLayers,
+    Calibrations, Counterparts, FirstLayer, FirstLayers, History,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..analysis import Analysis, Limit, Pass, Result, Steps, at, setting
-from ..cards import Card, Chart, Crops, Finding, Heat, Table, card_link
+from ..cards import Card, Chart, Crops, Finding, Heat, Series, Table, card_link
 from ..figures import new_figure
 from ..formulas.proportions import (
     calibrated_error,
@@ -92,6 +92,16 @@ class DecisionsResult(Result):
             f"95% of the time below {self.calibrated[1]:.3f}",
         ))  # fmt: skip
         return found
+
+    def series(self) -> list[Series]:
+        return [
+            Series(name="accuracy",
+                   values={"accuracy": self.accuracy, "mean confidence": float(self.confidence.mean())},
+                   how_to_read="Share of the images that are classified correctly, and how sure the network is of its "
+                   "answers; calibrated, both are the same."),
+            Series(name="expected calibration error", values={"error": self.ece},
+                   how_to_read="How far confidence and accuracy are apart, on average over bins of confidence."),
+        ]  # fmt: skip
 
     def cards(self) -> list[Card]:
         cards = [self._by_class(), self._calibration(), self._confusion()]

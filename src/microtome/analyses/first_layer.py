@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from ..analysis import Analysis, Jobs, Pass, Result, Steps, at, setting
-from ..cards import Card, Chart, Column, Finding, Pictures, Table, Text, card_link, layer_link
+from ..cards import Card, Chart, Column, Finding, Pictures, Series, Table, Text, card_link, layer_link
 from ..figures import new_figure
 from ..formulas.first_filters import FirstFilters
 from ..formulas.patch_frequency import Order
@@ -81,6 +81,19 @@ class FirstLayerResult(FirstFilters, Result):
                    how_to_read="Standard deviation of the filter's answers to the patches of these images."),
             Column(name="axis", values={self.layer: self.profile.centroid},
                    how_to_read="Mean number of the principal axes that the filter's energy lies along; 0 varies most."),
+        ]  # fmt: skip
+
+    def series(self) -> list[Series]:
+        energy = {f"axis {place}": float(self.profile.energy[place]) for place in range(self.basis.rank)}
+        fits = {"r": self.fit.r, "random filters, 99 of 100 below": float(self.null.quantile(0.99))}
+        spread = {"answers": self.whitening.rank_out, "what it sees": self.whitening.rank_in}
+        return [
+            Series(name="energy along axes", values=dict(energy), how_to_read="Root mean square of what the filters "
+                   "have in common with principal axes of the patches; axis 0 varies most."),
+            Series(name="theory's fit", values=dict(fits), how_to_read="How the energy along all axes correlates with "
+                   "the best fit of what theory predicts for linear networks."),
+            Series(name="spread over axes", values=dict(spread), how_to_read="Over how many axes the answers are "
+                   "spread (effective rank), and the patches that they are answers to."),
         ]  # fmt: skip
 
     def cards(self) -> list[Card]:

@@ -1,6 +1,7 @@
 """One small, seeded trainer: enough to make the networks that we look at, and to retrain those that we cut."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from ..progress import Progress, Silent
 from .recording.inputs import prepare
 
 EVALUATION_BATCH = 256
+AfterStep = Callable[[int, int, int, Tensor], None]  # steps done, of so many; the epoch, from 1; the loss of the batch
 DROP = 0.1  # what a step of the schedule multiplies the rate with
 
 
@@ -88,9 +90,11 @@ def train(
     *,
     device: torch.device | None = None,
     progress: Progress | None = None,
+    after_step: AfterStep | None = None,
 ) -> Trained:
     """Train `module` in place on labelled images; the best epoch is chosen on `validation` alone.
 
+    `after_step` is called after every step of the optimiser, and may look at the module but not change it.
     Same recipe, machine and images: same bits. Raises: BadImages if an image has no label.
     """
     at_least("epochs", recipe.epochs, 1)
@@ -109,11 +113,19 @@ def train(
     random = torch.Generator().manual_seed(recipe.seed)
     losses, accuracies = [], []
     best, best_state = -1, module.state_dict()
+
+    def told(loss: Tensor) -> None:
+        if after_step is not None:
+            done = schedule.last_epoch  # it counts steps
+            after_step(done, steps, (done - 1) // recipe.batches(len(pixels)) + 1, loss)
+
     with torch.random.fork_rng(), (progress or Silent()).bar("training", recipe.epochs, "epochs") as advance:
         torch.manual_seed(recipe.seed)  # for dropout
         for epoch in range(recipe.epochs):
             module.train()
-            losses.append(_one_epoch(module, pixels, labels, preprocessing, recipe, optimizer, schedule, random, place))
+            losses.append(
+                _one_epoch(module, pixels, labels, preprocessing, recipe, optimizer, schedule, random, place, told)
+            )
             accuracies.append(accuracy(module, validation, preprocessing, place))
             if best < 0 or accuracies[-1] > accuracies[best]:
                 best, best_state = epoch, {name: value.detach().clone() for name, value in module.state_dict().items()}
@@ -151,7 +163,7 @@ def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _one_epoch(
     module: nn.Module, pixels: Tensor, labels: Tensor, preprocessing: Preprocessing, recipe: Recipe,
     optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, random: torch.Generator,
-    device: torch.device,
+    device: torch.device, told: Callable[[Tensor], None],
 ) -> float:  # fmt: skip
     total, seen = 0.0, 0
     order = torch.randperm(len(pixels), generator=random)
@@ -163,6 +175,7 @@ def _one_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
+        told(loss.detach())
         total += float(loss.detach()) * len(chosen)
         seen += len(chosen)
     return total / seen

@@ -16,20 +16,34 @@ from ..images.collection import DECODERS, Images
 from ..images.sources import has_parts
 from ..network.open import Model, open_model
 from ..network.recording.untouched import choose_device
-from ..network.training import Recipe, Trained, accuracy, train
+from ..network.training import AfterStep, Recipe, Trained, accuracy, train
 from ..network.zoo import ZOO
 from ..progress import Progress
+from ..runs.run import Run
 from ..store import write_bytes
+from .track.schedule import SHARE
+from .track.tracker import Tracker
 
 HELD_OUT = 0.25  # of a source that brings no test set
 VALIDATION = 0.1  # of the training images, to choose the best epoch with
 
 
 @dataclass(frozen=True, kw_only=True)
+class Track:
+    """How a training is followed: by which analyses, on how many of the validation images, into which folder."""
+
+    analyses: tuple[str, ...]
+    out: Path
+    probe: int = 200
+    share: float = SHARE
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A trained network, what it was tested on, and how well it does there.
 
-    `broken` are the images that could not be read, of those to train on and those to test on: id and reason.
+    `broken` are the images that could not be read, of those to train on and those to test on: id and reason. `history`
+    is the run of a training that was followed: up to its last step, which need not be the epoch that was kept.
     """
 
     model: Model
@@ -38,6 +52,7 @@ class TrainedModel:
     accuracy: float
     interval: tuple[float, float]
     broken: dict[str, str]
+    history: Run | None = None
 
     @property
     def tested(self) -> int:
@@ -57,9 +72,11 @@ def train_zoo(
     strict: bool = False,
     download: bool = False,
     decoders: int = DECODERS,
+    track: Track | None = None,
 ) -> TrainedModel:
     """Train `zoo:NAME` (by default as its own recipe says); test it on images that played no part in the training.
 
+    With `track` it is followed while it learns, which changes nothing of what it learns.
     Neither the weights nor the choice of the best epoch have seen the test images. Raises: BadModel, BadImages.
     """
     recipe = recipe or recipe_of(source)
@@ -70,7 +87,9 @@ def train_zoo(
     learning, held_out = parts(model, images, test, strict=strict, download=download, decoders=decoders)
     validation, fitted = learning.split("validation", VALIDATION, recipe.seed)
     place = choose_device(model.module, device)
-    trained = train(model.module, fitted, validation, model.preprocessing, recipe, device=place, progress=progress)
+    following = _begun(model, validation, track, place, recipe.seed) if track is not None else None
+    trained = train(model.module, fitted, validation, model.preprocessing, recipe, device=place, progress=progress,
+                    after_step=_told(following) if following is not None else None)  # fmt: skip
     share = accuracy(model.module, held_out, model.preprocessing, place)
     model.module.cpu()
     if out is not None:
@@ -84,7 +103,28 @@ def train_zoo(
         accuracy=share,
         interval=(float(low), float(high)),
         broken=learning.broken | held_out.broken,
+        history=following.run if following is not None else None,
     )
+
+
+def _begun(model: Model, probe: Images, track: Track, place: torch.device, seed: int) -> Tracker:
+    model.module.to(place)
+    tracker = Tracker(model, probe.limit(track.probe, seed), out=track.out, analyses=track.analyses, share=track.share,
+                      seed=seed)  # fmt: skip
+    tracker.begin()
+    return tracker
+
+
+def _told(tracker: Tracker) -> AfterStep:
+    """Tell a tracker of every step; after the last one the module still is what it learnt, not its best epoch."""
+
+    def after_step(step: int, steps: int, epoch: int, loss: torch.Tensor) -> None:
+        tracker.expect(steps)
+        tracker.step(step=step, epoch=epoch, loss=loss)
+        if step == steps:
+            tracker.finish()
+
+    return after_step
 
 
 def recipe_of(source: str) -> Recipe:

@@ -35,18 +35,21 @@ microtome.powers = (low, high) => {
 microtome.along = (value, low, high, log) =>
   log ? Math.log(value / low) / (Math.log(high / low) || 1) : (value - low) / (high - low || 1);
 
+// What is added to x before its logarithm: 1 where x begins at 0.
+microtome.more = (log) => (log.startsWith('1+') ? 1 : 0);
+
 // Axes with labels; gives the drawing and functions from numbers to its coordinates.
 microtome.axes = (label, [xLow, xHigh], [yLow, yHigh], xLabel, yLabel, log = '') => {
   const { width, height, left, right, top, bottom } = microtome.CHART;
-  const [xLog, yLog] = [log.includes('x'), log.includes('y')];
-  const across = (x) => left + microtome.along(x, xLow, xHigh, xLog) * (width - left - right);
+  const [xLog, yLog, more] = [log.includes('x'), log.includes('y'), microtome.more(log)];
+  const across = (x) => left + microtome.along(x + more, xLow + more, xHigh + more, xLog) * (width - left - right);
   const up = (y) => height - bottom - microtome.along(y, yLow, yHigh, yLog) * (height - top - bottom);
   const drawing = microtome.svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label, class: 'chart' });
   for (const value of (yLog ? microtome.powers : microtome.ticks)(yLow, yHigh)) {
     drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(value), y2: up(value), class: 'grid' }),
       microtome.svg('text', { x: left - 5, y: up(value) + 4, 'text-anchor': 'end' }, microtome.number(value)));
   }
-  for (const value of (xLog ? microtome.powers : microtome.ticks)(xLow, xHigh)) {
+  for (const value of more ? [xLow, ...microtome.powers(Math.max(1, xLow + 1), xHigh)] : (xLog ? microtome.powers : microtome.ticks)(xLow, xHigh)) {
     drawing.append(microtome.svg('text', { x: across(value), y: height - bottom + 15, 'text-anchor': 'middle' }, microtome.number(value)));
   }
   drawing.append(microtome.svg('line', { x1: left, x2: width - right, y1: up(Math.max(yLow, 0)), y2: up(Math.max(yLow, 0)), class: 'axis' }),
@@ -91,9 +94,10 @@ microtome.rows = (card, x, series) => {
 
 microtome.lines = (card, x, series) => {
   const [xLog, yLog] = [card.log.includes('x'), card.log.includes('y')];
-  const fits = (a, b) => b !== null && (!xLog || a > 0) && (!yLog || b > 0);
+  const more = microtome.more(card.log);
+  const fits = (a, b) => b !== null && (!xLog || a + more > 0) && (!yLog || b > 0);
   const all = [...series.map((one) => one.y), ...(card.band ?? [])].flatMap((y) => y.filter((b, place) => fits(x[place], b)));
-  const wide = x.filter((a) => !xLog || a > 0);
+  const wide = x.filter((a) => !xLog || a + more > 0);
   const [low, high] = [card.from_zero && !yLog ? Math.min(0, ...all) : Math.min(...all), Math.max(...all)];
   const { drawing, across, up } = microtome.axes(card.title, [Math.min(...wide), Math.max(...wide)], [low, high], card.x_label, card.y_label, card.log);
   if (card.band) {

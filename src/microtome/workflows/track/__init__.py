@@ -1,0 +1,1 @@
+"""Following a network while it learns."""
