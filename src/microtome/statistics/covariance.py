@@ -121,9 +121,9 @@ def finite_pixels(tensor: Tensor, batch: Batch) -> Tensor:
             "A patch is taken from images, channels, rows and columns",
             "Measure at the input of a convolution over two axes, such as conv1:in",
         )
-    if not math.isfinite(float(pixels.sum(dtype=torch.float64))):  # one bad value spoils a sum
+    if not all(math.isfinite(float(end)) for end in torch.aminmax(pixels)):  # NaN, if any, is both ends
         bad = (~pixels.isfinite()).flatten(1).sum(1).cpu().numpy()
-        first = batch.index[np.flatnonzero(bad)[0]] if bad.any() else batch.index[0]
+        first = batch.index[np.flatnonzero(bad)[0]]
         raise RunFailed(
             f"{bad.sum():,} of {pixels.numel():,} pixels are NaN or infinite, the first of them in image {first}",
             "A covariance needs finite numbers",

@@ -42,7 +42,7 @@ class PatchBankAnswer:
     """Means over images of pixels, and of products of pixels a lag apart, at every position.
 
     Shapes: products (kh, H, W, 2 kw - 1, C, C): rows below, position, columns to the right from -(kw - 1) on, channel
-    here and channel there; pixels (H, W, C); float64.
+    here and channel there; pixels (C, H, W); float64.
     """
 
     products: np.ndarray
@@ -65,7 +65,7 @@ class PatchBankAnswer:
                 f"This bank has kept what windows up to {largest[0]} x {largest[1]} need",
                 "Measure a PatchBank with a larger `largest`",
             )
-        height, width, channels = self.pixels.shape
+        channels, height, width = self.pixels.shape
         rows, columns = (torch.from_numpy(member).double() for member in grid.members(height, width))
         middle, reach = largest[1] - 1, grid.reach[1]
         across = slice(middle - reach, middle + reach + 1, dilation[1])
