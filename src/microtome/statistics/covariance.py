@@ -85,11 +85,14 @@ class PatchCovarianceAccumulator(Accumulator):
         else:
             products, total = banded_products(pixels, grid)
             count = len(pixels) * math.prod(grid.counts(*pixels.shape[2:]))
-        return {"products": products, "total": total, "patches": np.asarray(count), "drawn": np.asarray(drawn * count),
-                "images": np.asarray(len(pixels)), "shape": np.asarray(pixels.shape[1:])}  # fmt: skip
+        return {
+            "products": products, "total": total, "shape": np.asarray(pixels.shape[1:]),
+            "patches": np.asarray(count), "drawn": np.asarray(drawn * count), "images": np.asarray(len(pixels)),
+        }  # fmt: skip
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return {"shape": one_shape(parts)} | added([{k: v for k, v in part.items() if k != "shape"} for part in parts])
+        shape = one_shape(parts)
+        return added(parts) | {"shape": shape}
 
     def compute(self) -> Patches:
         seen = self.seen

@@ -102,7 +102,8 @@ class PatchBankAccumulator(Accumulator):
                 "images": np.asarray(len(pixels)), "shape": np.asarray(pixels.shape[1:])}  # fmt: skip
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return {"shape": one_shape(parts)} | added([{k: v for k, v in part.items() if k != "shape"} for part in parts])
+        shape = one_shape(parts)
+        return added(parts) | {"shape": shape}
 
     def compute(self) -> PatchBankAnswer:
         seen = self.seen

@@ -15,6 +15,7 @@ from torch import Tensor
 
 LAID_BYTES = 3 << 20  # of pixels worked on at a time: about what a core's caches hold
 TILE = 12  # columns of a tile times channels: fewer slow a matrix product down, more work out products nobody needs
+ROWS = 1 << 12  # of pixels that one matrix product adds up, one after the other: rounding grows with their number
 
 Run = tuple[int, int]  # consecutive rows: the first, and the one behind the last
 
@@ -46,8 +47,8 @@ def lag_products(pixels: Tensor, groups: Sequence[Sequence[Run]], lags: Lags) ->
     columns = tiles * tile + 2 * reach
     across = (tile + 2 * reach) * channels
     products = pixels.new_zeros((below, len(groups), tiles, tile * channels, across), dtype=torch.float64)
-    total = products.new_zeros((channels, height, width))
-    at_once = min(len(pixels), max(1, LAID_BYTES // (8 * height * columns * channels)))
+    recent, total = torch.zeros_like(products), products.new_zeros((channels, height, width))
+    at_once = min(len(pixels), max(1, min(ROWS // height, LAID_BYTES // (8 * height * columns * channels))))
     room = products.new_zeros((height, at_once, columns, channels))  # a tile's columns lie side by side
     for part in torch.split(pixels, at_once):
         laid = room if len(part) == at_once else room.new_zeros((height, len(part), columns, channels))
@@ -58,7 +59,9 @@ def lag_products(pixels: Tensor, groups: Sequence[Sequence[Run]], lags: Lags) ->
             start = 0 if lag else reach
             left = _tiles(laid, rows, 0, (tiles, tile), (reach, reach + tile))
             right = _tiles(laid, rows, lag * lags.step[0], (tiles, tile), (start, tile + 2 * reach))
-            products[lag, group, :, :, start * channels :].baddbmm_(left.mT, right)
+            recent[lag, group, :, :, start * channels :].baddbmm_(left.mT, right)
+        products += recent
+        recent.zero_()
     return _by_lag(products, tile, channels, lags)[:, :, :width], total
 
 
