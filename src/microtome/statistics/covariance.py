@@ -40,7 +40,7 @@ class PatchCovariance(Statistic):
     windows: int = WINDOWS
 
     def __post_init__(self) -> None:
-        assert self.grid  # which checks what it is given
+        _ = self.grid  # which checks what it is given
         if self.method not in get_args(Method):
             raise UsageError(f"The method is {self.method!r}", f"There are: {', '.join(get_args(Method))}",
                              'Give "auto" unless you know better')  # fmt: skip
