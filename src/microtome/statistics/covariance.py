@@ -40,7 +40,7 @@ class PatchCovariance(Statistic):
     windows: int = WINDOWS
 
     def __post_init__(self) -> None:
-        assert self.grid  # which checks what it is given
+        _ = self.grid  # which checks what it is given
         if self.method not in get_args(Method):
             raise UsageError(f"The method is {self.method!r}", f"There are: {', '.join(get_args(Method))}",
                              'Give "auto" unless you know better')  # fmt: skip
@@ -85,11 +85,14 @@ class PatchCovarianceAccumulator(Accumulator):
         else:
             products, total = banded_products(pixels, grid)
             count = len(pixels) * math.prod(grid.counts(*pixels.shape[2:]))
-        return {"products": products, "total": total, "patches": np.asarray(count), "drawn": np.asarray(drawn * count),
-                "images": np.asarray(len(pixels)), "shape": np.asarray(pixels.shape[1:])}  # fmt: skip
+        return {
+            "products": products, "total": total, "shape": np.asarray(pixels.shape[1:]),
+            "patches": np.asarray(count), "drawn": np.asarray(drawn * count), "images": np.asarray(len(pixels)),
+        }  # fmt: skip
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return {"shape": one_shape(parts)} | added([{k: v for k, v in part.items() if k != "shape"} for part in parts])
+        shape = one_shape(parts)
+        return added(parts) | {"shape": shape}
 
     def compute(self) -> Patches:
         seen = self.seen
@@ -121,9 +124,9 @@ def finite_pixels(tensor: Tensor, batch: Batch) -> Tensor:
             "A patch is taken from images, channels, rows and columns",
             "Measure at the input of a convolution over two axes, such as conv1:in",
         )
-    if not math.isfinite(float(pixels.sum(dtype=torch.float64))):  # one bad value spoils a sum
+    if not all(math.isfinite(float(end)) for end in torch.aminmax(pixels)):  # NaN, if any, is both ends
         bad = (~pixels.isfinite()).flatten(1).sum(1).cpu().numpy()
-        first = batch.index[np.flatnonzero(bad)[0]] if bad.any() else batch.index[0]
+        first = batch.index[np.flatnonzero(bad)[0]]
         raise RunFailed(
             f"{bad.sum():,} of {pixels.numel():,} pixels are NaN or infinite, the first of them in image {first}",
             "A covariance needs finite numbers",

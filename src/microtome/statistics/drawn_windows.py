@@ -13,7 +13,7 @@ from torch.nn import functional
 from .per_image import MIX
 from .window_grid import WindowGrid
 
-DRAWN_BYTES = 1 << 24  # of patches taken out at a time
+DRAWN_BYTES = 1 << 22  # of patches taken out at a time
 
 
 def drawn_products(
@@ -62,10 +62,10 @@ def drawn_places(hashes: np.ndarray, count: int, places: int) -> np.ndarray:
     Shapes: hashes (N,) -> (N, n) ascending, int64.
     """
     count = min(count, places)
+    if count == places:
+        return np.tile(np.arange(places), (len(hashes), 1))
     draws = spread(hashes[:, None] + np.arange(1, count + 1, dtype=np.uint64)[None, :] * MIX)
     part = (draws >> np.uint64(11)).astype(np.float64) / 2**53  # where in its part, from 0 to 1
-    if count == places:
-        return np.broadcast_to(np.arange(places), part.shape)
     return np.minimum(((np.arange(count) + part) * (places / count)).astype(np.int64), places - 1)
 
 

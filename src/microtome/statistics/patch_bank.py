@@ -27,7 +27,7 @@ class PatchBank(Statistic):
     largest: Pair = (7, 7)
 
     def __post_init__(self) -> None:
-        assert WindowGrid(kernel=self.largest)  # which checks it
+        _ = WindowGrid(kernel=self.largest)  # which checks it
 
     @property
     def grows(self) -> bool:
@@ -42,7 +42,7 @@ class PatchBankAnswer:
     """Means over images of pixels, and of products of pixels a lag apart, at every position.
 
     Shapes: products (kh, H, W, 2 kw - 1, C, C): rows below, position, columns to the right from -(kw - 1) on, channel
-    here and channel there; pixels (H, W, C); float64.
+    here and channel there; pixels (C, H, W); float64.
     """
 
     products: np.ndarray
@@ -65,7 +65,7 @@ class PatchBankAnswer:
                 f"This bank has kept what windows up to {largest[0]} x {largest[1]} need",
                 "Measure a PatchBank with a larger `largest`",
             )
-        height, width, channels = self.pixels.shape
+        channels, height, width = self.pixels.shape
         rows, columns = (torch.from_numpy(member).double() for member in grid.members(height, width))
         middle, reach = largest[1] - 1, grid.reach[1]
         across = slice(middle - reach, middle + reach + 1, dilation[1])
@@ -102,7 +102,8 @@ class PatchBankAccumulator(Accumulator):
                 "images": np.asarray(len(pixels)), "shape": np.asarray(pixels.shape[1:])}  # fmt: skip
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return {"shape": one_shape(parts)} | added([{k: v for k, v in part.items() if k != "shape"} for part in parts])
+        shape = one_shape(parts)
+        return added(parts) | {"shape": shape}
 
     def compute(self) -> PatchBankAnswer:
         seen = self.seen

@@ -34,13 +34,13 @@ class Patches:
 
     @property
     def rounding(self) -> float:
-        """The size below which an eigenvalue of the covariance is nothing but rounding.
+        """The size below which an eigenvalue of the covariance is nothing but rounding, of sums or of float32 pixels.
 
-        Sums of squares are taken about zero: in float64 they keep 16 digits of mean² + variance, so that what remains
-        of a variance is off by 2e-16 (1 + mean² / variance) of it, or a little more.
+        Sums of squares are taken about zero, in float64: they keep 16 digits of mean² + variance, so that what remains
+        of a variance is off by about 2e-16 (1 + mean² / variance) of it.
         """
         squares = self.mean**2 + np.diag(self.covariance)
-        return float(len(self.mean) * np.finfo(np.float64).eps * squares.max())
+        return float(len(self.mean) * np.finfo(np.float64).eps * squares.sum())
 
     @classmethod
     def of_sums(

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 LAID_BYTES = 3 << 20  # of pixels worked on at a time: about what a core's caches hold
-TILE = 24  # rows of the left matrix, columns times channels: fewer waste a product's speed, more waste products
+TILE = 12  # columns of a tile times channels: fewer slow a matrix product down, more work out products nobody needs
+ROWS = 1 << 12  # of pixels that one matrix product adds up, one after the other: rounding grows with their number
 
 Run = tuple[int, int]  # consecutive rows: the first, and the one behind the last
 
@@ -38,7 +38,7 @@ def lag_products(pixels: Tensor, groups: Sequence[Sequence[Run]], lags: Lags) ->
 
     What lies outside of the image counts as 0. At row lag 0 only lags to the right are worked out, the others are 0.
 
-    Shapes: pixels (N, C, H, W) -> (row lags, groups, W, column lags, C, C), (H, W, C), float64.
+    Shapes: pixels (N, C, H, W) -> (row lags, groups, W, column lags, C, C), (C, H, W), float64.
     """
     channels, height, width = pixels.shape[1:]
     reach, below = lags.reach[1], lags.counts[0]
@@ -47,17 +47,21 @@ def lag_products(pixels: Tensor, groups: Sequence[Sequence[Run]], lags: Lags) ->
     columns = tiles * tile + 2 * reach
     across = (tile + 2 * reach) * channels
     products = pixels.new_zeros((below, len(groups), tiles, tile * channels, across), dtype=torch.float64)
-    total = products.new_zeros((height, columns * channels))
-    for part in torch.split(pixels, max(1, LAID_BYTES // (8 * height * columns * channels))):
-        laid = functional.pad(part.double(), (reach, columns - reach - width))
-        laid = laid.permute(2, 0, 3, 1).contiguous()  # (H, n, columns, C): a tile's columns lie side by side
-        total += laid.flatten(2).sum(1)
+    recent, total = torch.zeros_like(products), products.new_zeros((channels, height, width))
+    at_once = min(len(pixels), max(1, min(ROWS // height, LAID_BYTES // (8 * height * columns * channels))))
+    room = products.new_zeros((height, at_once, columns, channels))  # a tile's columns lie side by side
+    for part in torch.split(pixels, at_once):
+        laid = room if len(part) == at_once else room.new_zeros((height, len(part), columns, channels))
+        wide = part.double()
+        laid[:, :, reach : reach + width] = wide.permute(2, 0, 3, 1)
+        total += wide.sum(0)
         for lag, group, rows in _steps(groups, below, lags.step[0], height):
             start = 0 if lag else reach
             left = _tiles(laid, rows, 0, (tiles, tile), (reach, reach + tile))
             right = _tiles(laid, rows, lag * lags.step[0], (tiles, tile), (start, tile + 2 * reach))
-            products[lag, group, :, :, start * channels :] += torch.bmm(left.mT, right)
-    total = total.view(height, columns, channels)[:, reach : reach + width]
+            recent[lag, group, :, :, start * channels :].baddbmm_(left.mT, right)
+        products += recent
+        recent.zero_()
     return _by_lag(products, tile, channels, lags)[:, :, :width], total
 
 
@@ -133,7 +137,5 @@ def patch_products(products: Tensor, rows: Tensor, columns: Tensor) -> np.ndarra
 
 
 def patch_total(total: Tensor, rows: Tensor, columns: Tensor) -> np.ndarray:
-    """Sums over windows of every place. Shapes: total (H, W, C), rows (kh, H), columns (kw, W) -> (D,)."""
-    by_row = torch.tensordot(rows, total, ([1], [0]))  # (kh, W, C)
-    sums = torch.tensordot(columns, by_row, ([1], [1])).cpu().numpy()  # (kw, kh, C)
-    return sums.transpose(2, 1, 0).reshape(-1)
+    """Sums over windows of every place. Shapes: total (C, H, W), rows (kh, H), columns (kw, W) -> (D,)."""
+    return torch.matmul(torch.matmul(rows, total), columns.mT).flatten().cpu().numpy()

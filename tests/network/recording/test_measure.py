@@ -10,7 +10,7 @@ from microtome.errors import CallOrderChanged, UnknownName, UsageError
 from microtome.network.recording.measure import LARGEST_BATCH, automatic_batch, measure
 from microtome.network.recording.recorder import Probe
 from microtome.network.recording.untouched import untouched
-from microtome.statistics import ClassMeans, Moments
+from microtome.statistics import ClassMeans, Moments, PatchCovariance
 from toys import Answers, InPlace, Plain, Shared, Skip, Tokens, noise, opened, prepared, seeded, seen
 
 
@@ -235,3 +235,17 @@ def test_behind_a_rectifier_the_response_is_that_of_a_clamped_tensor() -> None:
         per_image = np.maximum(values, 0).reshape(*values.shape[:2], -1).mean(2)
         expected = [per_image[images.labels == label].mean(0) for label in range(3)]
         np.testing.assert_allclose(answer.mean, expected, rtol=1e-5)
+
+
+def test_patches_at_the_input_of_a_convolution_are_of_the_normalised_pixels() -> None:
+    model = opened(seeded(Plain))
+    images = noise(model)
+    windows = PatchCovariance(kernel=(3, 3), method="windows", windows=10**6)  # more than there are: every one
+    requests = [PatchCovariance(kernel=(3, 3), padding=(1, 1)), PatchCovariance(kernel=(3, 3)), windows]
+    with untouched(model.module):
+        probes = [Probe((model.sites.address("conv1:in"),), request) for request in requests]
+        found = [accumulator.compute() for accumulator in measure(model, images, probes, batch_size=3)]
+    for request, patches in zip(requests, found, strict=True):
+        pixels = F.unfold(prepared(model, images).double(), 3, padding=request.padding).movedim(1, 0).flatten(1)
+        np.testing.assert_allclose(patches.covariance, torch.cov(pixels, correction=0).numpy(), atol=1e-6)
+        assert (patches.count, patches.images) == (pixels.shape[1], len(images))
