@@ -1,14 +1,14 @@
 """Whether cones have an image in common.
 
-A convex set that no shift changes holds, with an image, the mean of all its shifts, which is constant: so such cones meet
-if and only if they meet within the identity subspace, and n numbers stand for n N.
+A convex set that no shift changes holds, with an image, the mean of all its shifts, which is constant: so such cones
+meet if and only if they meet within the identity subspace, and n numbers stand for n N.
 """
 
 import numpy as np
-from scipy.optimize import linprog
 
 from ...errors import UsageError
 from .cone_set import ConeSet
+from .programs import solved
 
 SLACK = 1e-9  # by how much rounding may put a linear program's answer outside, of unit normals
 
@@ -38,9 +38,10 @@ def meeting_point(cones: ConeSet) -> np.ndarray | None:
         return _on_the_line(normals[:, 0], -offsets[:, 0] / normals[:, 0])
     rows = np.c_[-normals, np.ones(len(normals))]
     free = [(None, None)] * sums.shape[1]
-    found = linprog(np.r_[np.zeros(sums.shape[1]), -1.0], rows, offsets[:, 0], bounds=[*free, (None, 1.0)])
-    inside = found.x[-1] >= -SLACK * max(1.0, float(np.abs(offsets).max()))
-    return found.x[:-1] if inside else None
+    best = solved(np.r_[np.zeros(sums.shape[1]), -1.0], (rows, offsets[:, 0]), None, [*free, (None, 1.0)])
+    if best is None or best[-1] < -SLACK * max(1.0, float(np.abs(offsets).max())):
+        return None
+    return best[:-1]
 
 
 def _on_the_line(orientation: np.ndarray, apices: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""How far one cone has to be turned about the identity subspace to lie along another, whichever place its kernel is at."""
+"""How far one cone has to be turned about the identity subspace to lie along another, wherever its kernel is."""
 
 from math import prod
 
