@@ -136,8 +136,8 @@ def _blocks(count: int, each: int) -> list[slice]:
 def _dominated(inner: Sizes, outer: Sizes, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Whether no coefficient of the outer kernel exceeds that of the inner one, both relative to their sums.
 
-    Their quotient is a coefficient of y, and y >= 0 has no Fourier coefficient above its sum. Shapes: (K,), (K,) -> (K,).
-        most = np.maximum(y.max((-2, -1)), -least)
+    Their quotient is a coefficient of y, and y >= 0 has no Fourier coefficient above its sum.
+    Shapes: (K,), (K,) -> (K,).
     """
     below, above = inner.relative * (1 + TOLERANCE), outer.relative - outer.rounding
     good = [(above[second[part]] <= below[first[part]]).all(1) for part in _blocks(len(first), below.shape[1])]
@@ -151,7 +151,8 @@ def _divided(inner: Sizes, outer: Sizes, first: np.ndarray, second: np.ndarray) 
         i, j = first[part], second[part]
         quotient: Quotients = divided(inner.spectrum[i, None], outer.spectrum[j, None], inner.threshold[i])
         y = back(quotient.spectrum, inner.cones.grid)
-        least, most = y.min((-2, -1)), np.maximum(y.max((-2, -1)), -y.min((-2, -1)))
+        least = y.min((-2, -1))
+        most = np.maximum(y.max((-2, -1)), -least)
         full, decided = verdicts(inner.cones[i], outer.cones[j], quotient, least, most)
         found[part] = np.where(full, Evidence.FFT_TRUE, np.where(decided, Evidence.FFT_FALSE, Evidence.UNDECIDED))
     return found
