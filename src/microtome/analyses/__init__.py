@@ -14,6 +14,7 @@ from ..factories import imported
 from .activity import Activity
 from .calibrations import Calibrations
 from .certificate import Certificate
+from .channel_cones import ChannelCones
 from .comparison import Comparison
 from .cone_depth import ConeDepth
 from .counterparts import Counterparts
@@ -41,7 +42,7 @@ from .twins import Twins
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet, Comparison,
-    Calibrations, Counterparts, FirstLayer, FirstLayers, ConeDepth, History,
+    Calibrations, Counterparts, FirstLayer, FirstLayers, ConeDepth, ChannelCones, History,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs
