@@ -48,6 +48,20 @@ def test_the_orthant_is_the_cone_of_a_single_weight() -> None:
     np.testing.assert_array_equal(orthant(cones).within, inclusion(cones, point).full)
 
 
+def test_pulled_back_through_a_layer_that_misses_no_frequency_the_answer_stays() -> None:
+    """The orthant becomes the cone of the layer itself, and its cones those of both kernels in one."""
+    cones, first = some(60, (7, 7)), layer(1, 1, 3, 4)
+    back = [
+        composed(Convolution(weights=cones.kernels[p, None], biases=cones.biases[p, None]), first) for p in range(60)
+    ]
+    pulled = ConeSet(kernels=np.concatenate([b.weights for b in back]), biases=np.concatenate([b.biases for b in back]),
+                     grid=(7, 7))  # fmt: skip
+    layer_cones = ConeSet(kernels=np.repeat(first.weights, 60, 0), biases=np.repeat(first.biases, 60), grid=(7, 7))
+    assert np.isfinite(layer_cones.condition).all()
+    np.testing.assert_array_equal(inclusion(layer_cones, pulled).full, orthant(cones).around)
+    np.testing.assert_array_equal(inclusion(pulled, layer_cones).full, orthant(cones).within)
+
+
 def test_an_empty_cone_lies_in_the_orthant_and_everything_holds_it() -> None:
     nothing = ConeSet(kernels=np.zeros((2, 1, 3, 3)), biases=np.array([-1.0, 1.0]), grid=(4, 4))
     found = orthant(nothing)
