@@ -103,7 +103,7 @@ def planted(result: FirstLayerResult, s: float) -> Model:
     module = Net(filters=len(result.variance))
     strength = -np.expm1(-s * result.variance) / np.sqrt(result.variance)
     with torch.no_grad():
-        weight = (result.axes * strength).T.reshape(-1, 3, 3, 3)
+        weight = (result.basis.axes * strength).T.reshape(-1, 3, 3, 3)
         module.conv.weight.copy_(torch.from_numpy(weight.copy()).float())
     return opened(module)
 
@@ -220,8 +220,8 @@ def test_several_networks_stand_on_the_same_axes(network, result) -> None:
     model, images = network
     late, early = (planted(result, s) for s in (1e9, 1e-3))
     found = side_by_side(model, late, early, images=images)
-    energies = [np.sqrt(((each.module.conv.weight.detach().double().flatten(1).numpy() @ result.axes) ** 2).mean(0))
-                for each in (model, late, early)]  # fmt: skip
+    banks = [each.module.conv.weight.detach().double().flatten(1).numpy() for each in (model, late, early)]
+    energies = [np.sqrt(((bank @ result.basis.axes) ** 2).mean(0)) for bank in banks]
     for i in range(3):
         for j in range(3):
             assert found.r[i, j] == pytest.approx(pearsonr(energies[i], energies[j])[0], abs=1e-6)

@@ -287,7 +287,7 @@ class FirstLayer(Analysis):
             function=lambda some: [likeness_of_places(specimen, part, basis) for part in some],
         )  # fmt: skip
         return FirstLayerResult(
-            layer=layer.layer, shape=patches.shape, bank=bank, variance=basis.variance, axes=basis.axes,
+            layer=layer.layer, shape=patches.shape, bank=bank, covariance=patches.covariance, rounding=patches.rounding,
             mean=patches.mean, images=patches.images, patches=patches.count, exact=patches.exact,
             against=self.initial and Path(self.initial).name, seed=specimen.seed, places=alike,
         )  # fmt: skip

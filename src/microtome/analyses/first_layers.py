@@ -74,7 +74,7 @@ class FirstLayersResult(Result):
     @cached_property
     def cka(self) -> np.ndarray:
         """Linear CKA of their answers to the patches. Shapes: (M, M)."""
-        covariance = self.filters[0].covariance()
+        covariance = self.filters[0].covariance
         return np.array([[cka_of_filters(one.bank["raw"], other.bank["raw"], covariance) for other in self.filters]
                          for one in self.filters])  # fmt: skip
 
@@ -184,8 +184,8 @@ class FirstLayers(Analysis):
         patches = answers["patches"]
         basis = axes_of(patches)
         shared = {
-            "shape": patches.shape, "variance": basis.variance, "axes": basis.axes, "mean": patches.mean,
-            "images": patches.images, "patches": patches.count, "exact": patches.exact, "against": "",
+            "shape": patches.shape, "covariance": patches.covariance, "rounding": patches.rounding,
+            "mean": patches.mean, "images": patches.images, "patches": patches.count, "exact": patches.exact, "against": "",
             "seed": specimen.seed,
         }  # fmt: skip
         of = tuple({"layer": first_convolution(model).layer, "bank": _banks(model), **shared}

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 
 from .patch_frequency import NAMED, Colours, Description, colour_axes, described
 from .profile_fit import Fit, Null, fit_profile, null_of_fits, s_interval
-from .spectrum import Basis, Profile, energy_profile
+from .spectrum import Basis, Profile, energy_profile, principal_axes
 from .whitening import Responses, Whitening, responses, whitening
 
 CORNER = 3  # pixels a side: the part of a kernel in which halved colour gives itself away
@@ -24,16 +24,17 @@ ENOUGH = 1_000_000  # patches, with which a profile correlates .9996 with that o
 class FirstFilters:
     """The filters of a first layer on the principal axes of the patches that it sees.
 
-    Shapes: bank (K, D) by scale, flattened in the order of `shape` (C, kh, kw); variance (D,), axes (D, D), mean (D,)
-    of the patches. images, patches are how many were seen, `exact` whether these are all. `against` says what was
-    subtracted from the weights, "" for nothing.
+    Shapes: bank (K, D) by scale, flattened in the order of `shape` (C, kh, kw); covariance (D, D) and mean (D,) of the
+    patches, variances up to `rounding` being nothing else. images, patches are how many were seen, `exact` whether
+    these are all. `against` says what was subtracted from the weights, "" for nothing. Axes are not kept: those of
+    nearly equal variance depend on the last digits of a covariance, what is said of them does not.
     """
 
     layer: str
     shape: tuple[int, int, int]
     bank: Mapping[str, np.ndarray]
-    variance: np.ndarray
-    axes: np.ndarray
+    covariance: np.ndarray
+    rounding: float
     mean: np.ndarray
     images: int
     patches: int
@@ -44,7 +45,12 @@ class FirstFilters:
     @cached_property
     def basis(self) -> Basis:
         """The axes."""
-        return Basis(variance=self.variance, axes=self.axes, shape=self.shape)
+        return principal_axes(self.covariance, self.shape, self.rounding)
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Of the patches along every axis. Shapes: (D,)."""
+        return self.basis.variance
 
     @cached_property
     def profiles(self) -> dict[str, Profile]:
@@ -100,12 +106,12 @@ class FirstFilters:
     @cached_property
     def responses(self) -> Responses:
         """What the filters answer to the patches."""
-        return responses(next(iter(self.bank.values())), self.covariance())
+        return responses(next(iter(self.bank.values())), self.covariance)
 
     @cached_property
     def colours(self) -> Colours:
         """The axes of the patches' colours."""
-        return colour_axes(self.covariance(), self.shape)
+        return colour_axes(self.covariance, self.shape)
 
     @cached_property
     def components(self) -> Description:
@@ -131,15 +137,11 @@ class FirstFilters:
         elif self.colour_detail() < HALVED:
             found.append("the colour of these pictures has been halved in resolution, as JPEG does it: the last "
                          "axes carry next to nothing, and what is said of them holds for these images")  # fmt: skip
-        away = np.abs(self.mean) / np.sqrt(np.maximum(np.diag(self.covariance()), np.finfo(np.float64).tiny))
+        away = np.abs(self.mean) / np.sqrt(np.maximum(np.diag(self.covariance), np.finfo(np.float64).tiny))
         if away.max() > OFF_CENTRE:
             found.append(f"what the layer sees is not centred (mean {away.max():.1f} standard deviations from 0): the "
                          "mean colour is not among the axes, though it acts on the filters")  # fmt: skip
         return tuple(found)
-
-    def covariance(self) -> np.ndarray:
-        """Of the patches. Shapes: (D, D)."""
-        return (self.axes * self.variance) @ self.axes.T
 
     def colour_detail(self) -> float:
         """How much of colour's variance is fine, beside how much of brightness's is; NaN without three colours.
@@ -151,7 +153,7 @@ class FirstFilters:
         if channels != len(NAMED) or min(rows, columns) < CORNER:
             return float("nan")
         number = np.arange(len(self.variance)).reshape(self.shape)[:, :CORNER, :CORNER].reshape(-1)
-        corner = self.covariance()[np.ix_(number, number)].reshape(channels, CORNER**2, channels, CORNER**2)
+        corner = self.covariance[np.ix_(number, number)].reshape(channels, CORNER**2, channels, CORNER**2)
         fine, coarse = (np.outer(np.ones(CORNER), line).reshape(-1) for line in ((1, -2, 1), (-1, 0, 1)))
 
         def share(names: tuple[str, ...]) -> float:

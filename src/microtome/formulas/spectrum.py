@@ -58,9 +58,10 @@ def rank(variance: np.ndarray) -> int:
     return int((variance > len(variance) * np.finfo(np.float64).eps * variance[0]).sum())
 
 
-def principal_axes(covariance: np.ndarray, shape: tuple[int, int, int]) -> Basis:
+def principal_axes(covariance: np.ndarray, shape: tuple[int, int, int], rounding: float = 0.0) -> Basis:
     """Eigenvectors of a covariance of patches; of each the largest entry is positive, of equal ones the first.
 
+    Variances that are not above `rounding` count as 0.
     Shapes: covariance (D, D); shape (C, kh, kw) of a patch with D = C kh kw.
     Raises: UsageError for another size, and for numbers that are not finite.
     """
@@ -82,7 +83,8 @@ def principal_axes(covariance: np.ndarray, shape: tuple[int, int, int]) -> Basis
     axes = axes[:, ::-1]
     largest = np.argmax(np.abs(axes) >= (1 - TIE) * np.abs(axes).max(0), axis=0)
     axes = axes * np.where(axes[largest, np.arange(size)] < 0, -1.0, 1.0)
-    return Basis(variance=np.maximum(variance[::-1], 0.0), axes=axes, shape=shape)
+    falling = variance[::-1]
+    return Basis(variance=np.where(falling > max(rounding, 0.0), falling, 0.0), axes=axes, shape=shape)
 
 
 @dataclass(frozen=True, kw_only=True)

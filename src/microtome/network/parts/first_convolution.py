@@ -1,7 +1,6 @@
 """The convolution that looks at the picture itself, and its filters on three scales."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -42,7 +41,8 @@ def first_convolution(model: Model) -> LinearLayer:
 
     Raises: NotApplicable as `begins_with_convolution`.
     """
-    return linear_layers(model)[begins_with_convolution(model)[0]]
+    name, _ = begins_with_convolution(model)
+    return linear_layers(model)[name]
 
 
 def _other(model: Model, what: str, allowed: str) -> NotApplicable:
@@ -83,8 +83,7 @@ def axes_of(patches: Patches) -> Basis:
 
     Raises: NotApplicable if patches vary along too few axes for a profile.
     """
-    basis = principal_axes(patches.covariance, patches.shape)
-    basis = replace(basis, variance=np.where(basis.variance > patches.rounding, basis.variance, 0.0))
+    basis = principal_axes(patches.covariance, patches.shape, patches.rounding)
     if basis.rank < FEWEST:
         raise NotApplicable(f"What the first layer sees varies along {basis.rank} of {len(basis.variance)} axes",
                             f"A profile is along {FEWEST} axes or more",
