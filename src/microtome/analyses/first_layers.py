@@ -185,8 +185,8 @@ class FirstLayers(Analysis):
         basis = axes_of(patches)
         shared = {
             "shape": patches.shape, "covariance": patches.covariance, "rounding": patches.rounding,
-            "mean": patches.mean, "images": patches.images, "patches": patches.count, "exact": patches.exact, "against": "",
-            "seed": specimen.seed,
+            "mean": patches.mean, "images": patches.images, "patches": patches.count, "exact": patches.exact,
+            "against": "", "seed": specimen.seed,
         }  # fmt: skip
         of = tuple({"layer": first_convolution(model).layer, "bank": _banks(model), **shared}
                    for model in kept.values())  # fmt: skip
