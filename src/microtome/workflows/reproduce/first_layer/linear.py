@@ -10,28 +10,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ....formulas.correlation import correlation_matrix, cross_correlation
+from ....formulas.correlation import cross_correlation
 from ....formulas.linear_network import (
     Averages,
     average_patches,
     energy_in_quadrature,
     filters_after,
     gap_profile,
+    grown,
     independence,
-    independent_profile,
 )  # fmt: skip
-from ....formulas.profile_fit import fit_profile
+from ....formulas.profile_fit import STABLE, predicted_after
 from ....formulas.spectrum import Basis
-from ....formulas.whitening import whitening
+from .pairs import r_of, rows_correlation
 
 PATCHES = 100  # of a mosaic
 MOSAICS = 10_000
 FILTERS = 16
 STEPS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 100_000_000)
-SIGMAS = (1e-1, 1e-2, 1e-3, 1e-4)  # of the initial weights
-TRAINED = 500  # images of the network that is really trained, on all of them at every step
-DESCENT = 200  # steps of it
-RATE = 0.5  # of the largest that is stable, along the steepest axis
+SIGMAS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of the initial weights
+TRAINED = 100  # images of the network that is really trained, on all of them at every step
+DESCENT = 60  # steps of it
+RATE = 0.25  # of the largest that is stable, along the steepest axis of average patches
 
 
 def measure_linear(pixels: np.ndarray, labels: np.ndarray, basis: Basis, draws: int, seed: int) -> dict[str, Any]:
@@ -40,21 +40,21 @@ def measure_linear(pixels: np.ndarray, labels: np.ndarray, basis: Basis, draws: 
     Shapes: pixels (N, 3, H, W) as the network sees them, labels (N,).
     """
     random = np.random.default_rng(seed)
-    targets = random.standard_normal((draws, len(pixels)))
     kernel = basis.shape[1:]
     average = average_patches(pixels, (kernel[0], kernel[1]))
     average = average - average.mean(0)
     classes = one_against_all(labels)
     count = int(np.prod([side - size + 1 for side, size in zip(pixels.shape[2:], kernel, strict=True)]))
+    some = random.permutation(len(pixels))[:TRAINED]
     mosaics = averages_of_mosaics(pixels, basis, random)
     second = Averages.of(average, np.zeros((len(average), 0))).second
     return {
-        "steps": list(STEPS), "patches": PATCHES, "images": len(pixels), "draws": draws, "trained": TRAINED,
-        "mosaics": _beside(mosaics, targets, basis, PATCHES, None),
-        "pictures": _beside(average, targets, basis, count, classes),
+        "steps": list(STEPS), "patches": PATCHES, "mosaic_count": MOSAICS, "images": len(pixels), "draws": draws,
+        "mosaics": _beside(mosaics, random.standard_normal((draws, MOSAICS)), basis, PATCHES, None),
+        "pictures": _beside(average, random.standard_normal((draws, len(average))), basis, count, classes),
         "independence": independence(second, basis, count),
         "labels": labels_and_patches(average, classes, basis, random),
-        "descent": descent(pixels[:TRAINED], labels[:TRAINED], basis, seed),
+        "descent": descent(pixels[some], basis, seed),
     }  # fmt: skip
 
 
@@ -86,35 +86,37 @@ def _beside(
 ) -> dict[str, Any]:
     """What is learnt from random targets, and from the classes, beside the formulas, after so many steps.
 
-    Shapes of what comes back: r (T,) of the mean over draws and single (T, draws) with the patches' formula, error (T,)
-    of the mean; pooled (T,) with that for average patches; slope (T,); classes (T,) the best fit of the patches'.
+    Shapes of what comes back: r, error (T,) of the root mean square over draws with the patches' formula, and single
+    (T, draws) of each; averaged (T,) with that for average patches; slope (T,); classes (T,) with the patches'.
     """
     second = Averages.of(average, np.zeros((len(average), 0))).second
-    cross = targets @ average / len(average)
-    rate = RATE * 2 / np.linalg.eigvalsh(second)[-1]  # of 2 K eta, which stands before the average patch
-    used = slice(0, basis.rank)
-    found: dict[str, list[Any]] = {name: [] for name in ("r", "single", "error", "pooled", "slope", "classes")}
+    rate = RATE * STABLE / np.linalg.eigvalsh(second)[-1]  # 2 K eta, the rate at which the mean filter moves
+    axes, cross = slice(0, basis.rank), targets @ average / len(average)
+    found: dict[str, list[Any]] = {name: [] for name in ("r", "error", "single", "averaged", "slope", "classes")}
     for steps in STEPS:
-        energies = np.stack([gap_profile(basis.axes, second, rate, steps, row[None]) for row in cross])[:, used]
+        energies = np.abs(learnt_along(cross, second, basis, rate, steps))[:, axes]
         measured = np.sqrt((energies**2).mean(0))
-        learnt = rate / (2 * FILTERS)
-        theory = FILTERS * independent_profile(basis.variance, learnt, steps, patches, len(average), FILTERS)[used]
-        pooled = gap_profile(basis.axes, second, rate, steps)[used] / np.sqrt(len(average))
+        # on average over what images have in common, a step for patches is a step for their averages
+        theory = np.sqrt(patches / len(average)) * predicted_after(basis.variance, rate / patches, steps)[axes]
         found["r"].append(r_of(measured, theory))
-        found["single"].append(cross_correlation(energies.T, theory[:, None])[:, 0])
-        found["error"].append(float(np.sqrt((((measured - theory) / theory) ** 2).mean())))
-        found["pooled"].append(r_of(measured, pooled))
-        found["slope"].append(whitening(np.append(measured, np.zeros(len(basis.variance) - len(measured))),
-                                        basis.variance, 1.0).slope)  # fmt: skip
+        found["error"].append(np.sqrt((((measured - theory) / theory) ** 2).mean()))
+        found["single"].append(rows_correlation(energies, np.broadcast_to(theory, energies.shape)))
+        found["averaged"].append(r_of(measured, gap_profile(basis.axes, second, rate, steps)[axes]))
+        found["slope"].append(np.polyfit(np.log(basis.deviation[axes]), np.log(measured), 1)[0])
         if classes is not None:
-            energy = gap_profile(basis.axes, second, rate, steps, classes.T @ average / len(average))
-            found["classes"].append(fit_profile(energy, basis.variance).r)
+            own = np.sqrt((learnt_along(classes.T @ average / len(average), second, basis, rate, steps) ** 2).mean(0))
+            found["classes"].append(r_of(own[axes], theory))
     return {name: np.array(values) for name, values in found.items()}
 
 
-def r_of(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's correlation. Shapes: (n,), (n,)."""
-    return float(correlation_matrix(np.stack([one, other], 1))[0, 1])
+def learnt_along(cross: np.ndarray, second: np.ndarray, basis: Basis, rate: float, steps: int) -> np.ndarray:
+    """K times the mean filter that each target makes of filters that began at 0, along the axes.
+
+    Shapes: cross (T, D), mean of target times average patch; second (D, D) -> (T, D).
+    """
+    curvature, own = np.linalg.eigh(second)
+    far = grown(np.maximum(curvature, 0.0), rate, steps)
+    return np.asarray((cross @ own * far) @ (own.T @ basis.axes))
 
 
 def labels_and_patches(
@@ -129,7 +131,7 @@ def labels_and_patches(
     return {"r": cross_correlation(classes, along), "permuted": cross_correlation(permuted, along)}
 
 
-def descent(pixels: np.ndarray, labels: np.ndarray, basis: Basis, seed: int) -> dict[str, Any]:
+def descent(pixels: np.ndarray, basis: Basis, seed: int) -> dict[str, Any]:
     """A network of one convolution and global average pooling, really trained on pictures, from larger and smaller
     initial weights; how far its profile is from the one of filters that began at 0.
 
@@ -138,11 +140,11 @@ def descent(pixels: np.ndarray, labels: np.ndarray, basis: Basis, seed: int) -> 
     """
     random = np.random.default_rng(seed)
     drawn = random.standard_normal((FILTERS, len(basis.variance)))
-    targets = random.permutation(one_against_all(labels)[:, 0])
+    targets = random.standard_normal(len(pixels))
     average = average_patches(pixels, (basis.shape[1], basis.shape[2]))
     averages = Averages.of(average, targets[:, None])
     rate = RATE / (FILTERS * np.linalg.eigvalsh(averages.second)[-1])
-    nothing = gap_profile(basis.axes, averages.second, 2 * FILTERS * rate, DESCENT, averages.cross)
+    nothing = gap_profile(basis.axes, averages.second, 2 * FILTERS * rate, DESCENT, averages.cross) / FILTERS
     found: dict[str, list[float]] = {"residual": [], "closed": [], "learnt": []}
     for sigma in SIGMAS:
         start = sigma * drawn
