@@ -23,8 +23,8 @@ What = Annotated[
     typer.Argument(
         metavar="WHAT",
         help="scratch (cats, by a network in NumPy: Yao 2020), dissection (what each channel of a small network "
-        "for digits does: Explainable MNIST classification, 2020) or first-layer (what the first layer learns, whatever "
-        "the labels: Chowers & Weiss 2023).",
+        "for digits does: Explainable MNIST classification, 2020) or first-layer (what the first layer learns, "
+        "whatever the labels: Chowers & Weiss 2023).",
     ),
 ]
 Images = Annotated[

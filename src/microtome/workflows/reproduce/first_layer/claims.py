@@ -25,6 +25,7 @@ from .rules import (
 from .settings import RANDOM, TRUE
 
 Numbers = Mapping[str, Any]
+GROWS = "More iterations bring more energy, and the profile further on its way to whitening"
 WORDS = {RAW: "weights as they are", MOVED: "less the initial ones"}
 
 
@@ -82,21 +83,20 @@ def _begun(of: Numbers) -> Claim:
 
 
 def _peaks(of: Numbers) -> Claim:
-    told_, true = [], np.array([labels == TRUE for labels in of["labels"]])
-    by_chance = np.stack([np.asarray(of["chance"][str(count)])[:, 1] for count in of["filters"]])
+    parts, true = [], np.array([labels == TRUE for labels in of["labels"]])
+    by_chance = np.stack([np.asarray(of["chance"][str(count)])[:, 1] for count in of["filters"]])[true]
     for kind in (MOVED, RAW):
-        found = of[kind]
-        humps = [f"{name} {np.exp(np.asarray(found['hump'])[true, place].mean()):.2f}, of each network at least "
-                 f"{np.exp(np.asarray(found['low'])[true, place].min()):.2f}"
-                 for place, name in enumerate(of["names"])]  # fmt: skip
-        tops = (np.asarray(found[name])[true] for name in ("peak", "frequency"))
-        axes, cycles = (_range(values, form) for values, form in zip(tops, ("d", ".2f"), strict=True))
-        told_.append(f"{WORDS[kind]}: {'; '.join(humps)}; tops at axes {axes} (from 0), {cycles} cycles a pixel")
+        hump, low, tops = (np.asarray(of[kind][name])[true] for name in ("hump", "low", "tops"))
+        by = [f"{name} {np.exp(hump[:, place].mean()):.2f} (at least {np.exp(low[:, place].min()):.2f}; top at "
+              f"{_range(tops[:, place], '.2f')} cycles a pixel)" for place, name in enumerate(of["names"])]  # fmt: skip
+        peak, frequency = (np.asarray(of[kind][name])[true] for name in ("peak", "frequency"))
+        parts.append(f"{WORDS[kind]}: {', '.join(by)}; the largest of all at axes {_range(peak, 'd')} (from 0), "
+                     f"{_range(frequency, '.2f')} cycles a pixel")  # fmt: skip
     limits = ", ".join(f"{np.exp(value):.2f}" for value in by_chance.max(0))
     measured = (f"Energy along the middle third of each colour's axes, by frequency, over the larger of the lower and "
-                f"upper third, networks with true labels, {'. '.join(told_)}. Control: random filters reach {limits} "
-                f"in 2.5% of banks. Colour is passed on the more the coarser it is")  # fmt: skip
-    verdicts = [of_peaks(np.asarray(of[kind]["low"])[true], np.asarray(of[kind]["high"])[true], by_chance[true])
+                f"upper third, mean over {true.sum()} networks with true labels, and the lowest end of their "
+                f"intervals. {'. '.join(parts)}. Control: random filters reach {limits} in 2.5% of banks")  # fmt: skip
+    verdicts = [of_peaks(np.asarray(of[kind]["low"])[true], np.asarray(of[kind]["high"])[true], by_chance)
                 for kind in (MOVED, RAW)]  # fmt: skip
     return Claim(claim="Sensitivity peaks at intermediate spatial frequencies", measured=measured,
                  verdict=of_several(verdicts))  # fmt: skip
@@ -153,12 +153,14 @@ def _fit(of: Numbers) -> Claim:
 def _growth(of: Numbers) -> Claim:
     energy, s, walks = (mean_of(np.asarray(of[name])) for name in ("energy", "s", "walks"))
     factors = np.asarray(of["factor"])
+    if not energy["n"]:
+        return Claim(claim=GROWS, measured="Too few steps to tell", verdict=of_growth(energy, s, walks))
     by = [f"{_range(factors[np.array(of['labels']) == labels], '.1f')} with {labels} labels"
           for labels in (TRUE, RANDOM) if labels in of["labels"]]  # fmt: skip
     measured = (f"Rank correlation with the step, mean over {energy['n']} networks: energy of what is learnt "
                 f"{_number(energy)}, s of the fit {_number(s)}; from a tenth of the steps to the end s grows by a "
                 f"factor {' and '.join(by)}; control: s of filters that walk at random {_number(walks)}")  # fmt: skip
-    return Claim(claim="More iterations bring more energy, and the profile further on its way to whitening",
+    return Claim(claim=GROWS,
                  measured=measured, verdict=of_growth(energy, s, walks))  # fmt: skip
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from ....formulas.patch_frequency import colour_axes, described
 from ....formulas.spectrum import Basis, near_degenerate, pooled
 from .architectures import DEEP
-from .pairs import Bank, alike, bank_of, between, r_of
-from .profiles import MOVED, RAW, chosen
+from .pairs import alike, bank_of, between, r_of
+from .profiles import MOVED, RAW, banks, chosen
 from .settings import OWN, RANDOM, TRUE
 from .trainings import Learnt
 
@@ -24,19 +24,19 @@ def measure_elsewhere(learnt: Sequence[Learnt], bases: Mapping[str, Basis], seed
     own = bases[OWN]
     return {
         "sets": {name: _one(learnt, name, own, basis, seed) for name, basis in bases.items() if name != OWN},
-        "detail": {name: float(basis.variance[min(16, basis.rank - 1)] / basis.variance[0])
-                   for name, basis in bases.items()},
         "variance": {name: basis.variance for name, basis in bases.items()},
     }  # fmt: skip
 
 
 def _one(learnt: Sequence[Learnt], name: str, own: Basis, other: Basis, seed: int) -> dict[str, Any]:
     axes = min(own.rank, other.rank)
-    banks = {kind: [net.raw() if kind == RAW else net.moved() for net in chosen(learnt, DEEP)] for kind in (RAW, MOVED)}
+    filters = {
+        kind: [net.raw() if kind == RAW else net.moved() for net in chosen(learnt, DEEP)] for kind in (RAW, MOVED)
+    }
     random = np.random.default_rng(seed)
     turned = [_turned(other, random) for _ in range(TURNED)]
     by_kind = {}
-    for kind, weights in banks.items():
+    for kind, weights in filters.items():
         both = [(bank_of("", each, own).energy, bank_of("", each, other).energy) for each in weights]
         control = [r_of(pooled(one, own.variance), pooled(bank_of("", each, basis).energy, own.variance))
                    for (one, _), each in zip(both, weights, strict=True) for basis in turned]  # fmt: skip
@@ -84,9 +84,6 @@ def _trained(learnt: Sequence[Learnt], name: str, own: Basis) -> dict[str, Any]:
     """Networks that learnt from the other set beside those of the first, on the axes of the first."""
     others = [net for labels in (TRUE, RANDOM) for net in chosen(learnt, DEEP, labels, data=name)]
 
-    def of(nets: Sequence[Learnt], kind: str) -> list[Bank]:
-        return [bank_of(net.job.name, net.raw() if kind == RAW else net.moved(), own) for net in nets]
-
     return {"labels": others[0].job.labels if others else TRUE, "training": [net.training for net in others],
-            **{kind: alike(between(of(chosen(learnt, DEEP), kind), of(others, kind)), own.rank)
+            **{kind: alike(between(banks(chosen(learnt, DEEP), own, kind), banks(others, own, kind)), own.rank)
                for kind in (RAW, MOVED)}}  # fmt: skip

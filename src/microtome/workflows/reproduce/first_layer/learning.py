@@ -29,6 +29,11 @@ def moments(steps: int) -> list[int]:
     return sorted({0, *between, steps})
 
 
+def first_seed(job: Job) -> int:
+    """The seed of a network's first weights: networks of one seed begin with the same first layer, whatever follows."""
+    return job.seed + OTHERWISE * (job.labels == RANDOM)
+
+
 def labels_of(job: Job, labels: np.ndarray, classes: int) -> np.ndarray:
     """The labels that a network learns: the true ones, or these permuted, so that every class keeps its size.
 
@@ -50,7 +55,7 @@ def learn(job: Job, pictures: Pictures, recipe: Recipe, wide: bool, device: torc
     (n,) of the images held out; training, the share of right answers in the last epoch.
     """
     began = time.perf_counter()
-    recipe = replace(recipe, seed=job.seed + OTHERWISE * (job.labels == RANDOM))
+    recipe = replace(recipe, seed=first_seed(job))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         module = build(job.network, pictures.classes, wide).to(device)

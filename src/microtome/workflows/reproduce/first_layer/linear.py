@@ -29,8 +29,9 @@ MOSAICS = 10_000
 FILTERS = 16
 STEPS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 100_000_000)
 SIGMAS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of the initial weights
-TRAINED = 100  # images of the network that is really trained, on all of them at every step
-DESCENT = 60  # steps of it
+TRAINED = 64  # images of the network that is really trained, on all of them at every step
+DESCENT = 40  # steps of it
+PERMUTED = 200  # times that labels are dealt out anew
 RATE = 0.25  # of the largest that is stable, along the steepest axis of average patches
 
 
@@ -124,11 +125,12 @@ def labels_and_patches(
 ) -> dict[str, Any]:
     """Correlation of each class with the average patch along each axis, and the same of permuted labels.
 
-    Shapes of what comes back: r (classes, D), permuted (classes, D).
+    Shapes of what comes back: r (classes, D); permuted, largest (draws,), root mean square and largest magnitude.
     """
     along = average @ basis.axes[:, : basis.rank]
-    permuted = classes[random.permutation(len(classes))]
-    return {"r": cross_correlation(classes, along), "permuted": cross_correlation(permuted, along)}
+    drawn = [cross_correlation(classes[random.permutation(len(classes))], along) for _ in range(PERMUTED)]
+    return {"r": cross_correlation(classes, along), "permuted": np.sqrt([(each**2).mean() for each in drawn]),
+            "largest": np.array([np.abs(each).max() for each in drawn])}  # fmt: skip
 
 
 def descent(pixels: np.ndarray, basis: Basis, seed: int) -> dict[str, Any]:

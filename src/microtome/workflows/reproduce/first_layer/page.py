@@ -17,8 +17,9 @@ HOW = (
     "weights as they are and less the initial ones, and in part if it is only beyond chance; a fit holds if every "
     "network reaches that bar, beats random filters (99%) and the curve of the first steps; freezing is harmless if a "
     f"loss of more than {100 * MARGIN:.0f} points can be ruled out. Intervals are 95%: of correlations by drawing "
-    "filters again, of accuracies by drawing seeds and images of each, else bootstrap. Intervals over filters say "
-    "nothing about other trainings; that is seen from the pairs side by side."
+    "axes again, of accuracies by drawing seeds and images of each, else by drawing filters or networks. Intervals "
+    "over axes say nothing about other trainings; that is seen from the pairs side by side, of which none began with "
+    "the same first layer."
 )
 
 
@@ -59,8 +60,8 @@ def _nets(of: Numbers) -> list[str]:
         moved, low_high = net[MOVED], net[MOVED]["s_interval"]
         top = int(np.argmax(moved["energy"][-1]))
         cells = [f"{net['network']}, seed {net['seed']}", net["labels"], f"{net['training']:.0%}",
-                 f"{net['right']:.1%}", f"{net['movement'][-1]:.2f}", f"{moved['r'][-1]:.3f}", f"{net[RAW]['r'][-1]:.3f}",
-                 f"{moved['r_deviation'][-1]:.2f}", f"{moved['r2'][-1]:.2f}",
+                 f"{net['right']:.1%}", f"{net['movement'][-1]:.2f}", f"{moved['r'][-1]:.3f}",
+                 f"{net[RAW]['r'][-1]:.3f}", f"{moved['r_deviation'][-1]:.2f}", f"{moved['r2'][-1]:.2f}",
                  f"{moved['s'][-1]:.2f} [{low_high[0]:.2f}, {low_high[1]:.2f}]", f"axis {top}",
                  f"{moved['whitened'][-1]:.0f}"]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")

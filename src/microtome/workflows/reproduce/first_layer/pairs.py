@@ -1,4 +1,4 @@
-"""How alike profiles are, pair by pair, with an interval from drawing the filters again, and what chance gives."""
+"""How alike profiles are, pair by pair, with an interval from drawing the axes again, and what chance gives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,20 @@ import numpy as np
 from ....formulas.correlation import correlation_matrix, rank_correlation
 from ....formulas.spectrum import Basis, energy_profile
 
-AGAIN = 500  # draws of the filters
+AGAIN = 1000  # draws of axes, or of filters
 CHANCE = (0.5, 0.95, 0.975)  # quantiles of what random banks correlate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bank:
-    """The squares of one filter bank on some axes. Shapes: squares (K, D)."""
+    """The squares of one filter bank on some axes. Banks of one `origin` began with the same weights.
+
+    Shapes: squares (K, D).
+    """
 
     name: str
     squares: np.ndarray
+    origin: int = -1
 
     @property
     def energy(self) -> np.ndarray:
@@ -32,9 +36,9 @@ class Bank:
         return np.asarray(np.sqrt(drawn @ self.squares))
 
 
-def bank_of(name: str, weights: np.ndarray, basis: Basis) -> Bank:
+def bank_of(name: str, weights: np.ndarray, basis: Basis, origin: int = -1) -> Bank:
     """Filters along the axes. Shapes: weights (K, C, kh, kw)."""
-    return Bank(name=name, squares=energy_profile(weights, basis).squares)
+    return Bank(name=name, squares=energy_profile(weights, basis).squares, origin=origin)
 
 
 def within(banks: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
@@ -43,29 +47,25 @@ def within(banks: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
 
 
 def between(ones: Sequence[Bank], others: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
-    """Each of these with each of those."""
-    return [(one, other) for one in ones for other in others]
+    """Each of these with each of those, but for pairs that began with the same weights."""
+    return [(one, other) for one in ones for other in others if one.origin != other.origin or one.origin < 0]
 
 
 def alike(pairs: Sequence[tuple[Bank, Bank]], axes: int) -> dict[str, Any]:
-    """Pearson's r of all pairs, over the first so many axes; of the mean an interval over filters, not over trainings.
+    """Pearson's r of all pairs, over the first so many axes; of their mean an interval over axes, not over trainings.
 
     Shapes of what comes back: r, rest (without the first axis), rank (Spearman's) (pairs,); mean, low, high, n.
     """
-    if not pairs:
-        return {"r": np.zeros(0), "rest": np.zeros(0), "rank": np.zeros(0), "names": [], "mean": float("nan"),
-                "low": float("nan"), "high": float("nan"), "n": 0}  # fmt: skip
-    banks = {bank.name: bank for pair in pairs for bank in pair}
-    again = {name: bank.again(seed)[:, :axes] for seed, (name, bank) in enumerate(banks.items())}
-    drawn = np.mean([rows_correlation(again[one.name], again[other.name]) for one, other in pairs], axis=0)
-    energies = [(one.energy[:axes], other.energy[:axes]) for one, other in pairs]
+    energies = [np.stack([one.energy[:axes], other.energy[:axes]]) for one, other in pairs]
     r = np.array([r_of(*both) for both in energies])
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    drawn = np.random.default_rng(0).integers(axes, size=(AGAIN, axes))
+    again = np.array([rows_correlation(*both[:, drawn]) for both in energies])
+    low, high = np.quantile(again.mean(0), (0.025, 0.975)) if pairs else (np.nan, np.nan)
     return {
-        "r": r, "rest": np.array([r_of(one[1:], other[1:]) for one, other in energies]),
+        "r": r, "rest": np.array([r_of(*both[:, 1:]) for both in energies]),
         "rank": np.array([rank_correlation(*both) for both in energies]),
         "names": [f"{one.name} {other.name}" for one, other in pairs],
-        "mean": float(r.mean()), "low": float(low), "high": float(high), "n": len(pairs),
+        "mean": float(r.mean()) if pairs else float("nan"), "low": float(low), "high": float(high), "n": len(pairs),
     }  # fmt: skip
 
 

@@ -17,9 +17,9 @@ THIRDS = 3
 def measure_peaks(learnt: Sequence[Learnt], basis: Basis, colours: Colours, draws: int, seed: int) -> dict[str, Any]:
     """Where profiles peak, and how far intermediate frequencies stand out, colour axis by colour axis.
 
-    Shapes of what comes back: by raw and moved, peak (nets,) axis and frequency (nets,) of the largest energy; hump
-    (nets, C) with its interval low, high (nets, C). chance (C, 2): the middle 95% of random banks' humps, by number of
-    filters; frequency (D,), colour (D,).
+    Shapes of what comes back: by raw and moved, peak (nets,) axis and frequency (nets,) of the largest energy, and
+    tops (nets, C) of each colour's; hump (nets, C) with its interval low, high (nets, C). chance (C, 2): the middle 95%
+    of random banks' humps, by number of filters; frequency (D,), colour (D,).
     Units: frequency in cycles per pixel; hump as a logarithm.
     """
     seen = described(basis.patterns, colours)
@@ -33,10 +33,20 @@ def measure_peaks(learnt: Sequence[Learnt], basis: Basis, colours: Colours, draw
         peak = np.array([bank.energy.argmax() for bank in of])
         humps = [_with_interval(bank, parts, number) for number, bank in enumerate(of)]
         found[kind] = {"peak": peak, "frequency": seen.frequency[peak],
+                       "tops": np.array([_tops(bank.energy, seen) for bank in of]),
                        "hump": np.array([each[0] for each in humps]), "low": np.array([each[1] for each in humps]),
                        "high": np.array([each[2] for each in humps])}  # fmt: skip
     found["chance"] = {str(count): by_chance(count, parts, len(basis.variance), draws, seed)
                        for count in sorted(set(found["filters"]))}  # fmt: skip
+    return found
+
+
+def _tops(energy: np.ndarray, seen: Description) -> list[float]:
+    """The frequency of the largest energy among each colour's axes; NaN of a colour without."""
+    found = []
+    for colour in range(len(seen.names)):
+        axes = np.flatnonzero(seen.colour == colour)
+        found.append(float(seen.frequency[axes[energy[axes].argmax()]]) if len(axes) else float("nan"))
     return found
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from ....formulas.profile_fit import PEAK, Fit, Null, fit_profile, null_of_fits, s_interval
 from ....formulas.spectrum import Basis
-from ....formulas.whitening import whitening
+from ....formulas.whitening import effective_rank, whitening
 from .architectures import DEEP, MIDDLE, RESIDUAL, SHALLOW
+from .learning import first_seed
 from .pairs import Bank, alike, bank_of, between, chance, within
 from .settings import NOTHING, OWN, RANDOM, TRUE
 from .trainings import Learnt
@@ -32,7 +33,9 @@ def free(learnt: Sequence[Learnt]) -> list[Learnt]:
 
 def banks(nets: Sequence[Learnt], basis: Basis, kind: str) -> list[Bank]:
     """The last filters of networks on the axes."""
-    return [bank_of(net.job.name, net.raw() if kind == RAW else net.moved(), basis) for net in nets]
+    return [
+        bank_of(net.job.name, net.raw() if kind == RAW else net.moved(), basis, first_seed(net.job)) for net in nets
+    ]
 
 
 def measure_profiles(learnt: Sequence[Learnt], basis: Basis, draws: int, seed: int) -> dict[str, Any]:
@@ -90,10 +93,9 @@ def _whitens(net: Learnt, basis: Basis, energy: np.ndarray, s: np.ndarray) -> di
     last = top[-1]
     each = [whitening(energies, basis.variance, last) for energies in energy]
     moved = whitening(bank_of("", net.moved(), basis).energy, basis.variance, last)
-    first, end = (bank_of("", weights, basis) for weights in (net.raw(0), net.raw()))
-    ranks = [[whitening(drawn, basis.variance, last).rank_out for drawn in bank.again(seed)]
-             for seed, bank in enumerate((first, end))]  # fmt: skip
-    gained = np.subtract(ranks[1], ranks[0])
+    first, end = (bank_of("", weights, basis).again(0) for weights in (net.raw(0), net.raw()))  # the same filters
+    gained = [effective_rank(basis.variance * after**2) - effective_rank(basis.variance * before**2)
+              for before, after in zip(first, end, strict=True)]  # fmt: skip
     return {"rank_in": each[0].rank_in, "rank_out": np.array([of.rank_out for of in each]), "top": top,
             "gained": [float(end_) for end_ in np.quantile(gained, (0.025, 0.975))],
             "above": np.array([of.slope_above for of in each]), "below": np.array([of.slope_below for of in each]),

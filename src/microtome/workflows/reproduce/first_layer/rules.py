@@ -68,6 +68,8 @@ def of_peaks(low: np.ndarray, high: np.ndarray, chance: np.ndarray) -> Verdict:
 
 def of_growth(energy: Interval, s: Interval, walks: Interval) -> Verdict:
     """It holds if both energy and s rise with the steps, s more than in walks; in part if only one of them does."""
+    if not energy["n"]:
+        return UNKNOWN
     grows = [bool(above(energy)), bool(above(s)) and s["low"] > walks["high"]]
     return HOLDS if all(grows) else IN_PART if any(grows) else NOT
 
@@ -78,10 +80,12 @@ def of_whitening(gained: Sequence[Sequence[float]], begun: np.ndarray, slopes: n
 
     Shapes: gained (nets, 2) intervals, begun and slopes (nets,).
     """
-    spread = all(low > 0 for low, _ in gained)
-    if spread and bool((np.abs(slopes + 1) <= WHITE).all()):
+    spread, known = all(low > 0 for low, _ in gained), len(slopes) > 0
+    if spread and known and bool((np.abs(slopes + 1) <= WHITE).all()):
         return HOLDS
-    return IN_PART if spread or bool((slopes < np.minimum(begun, 0)).all()) else NOT
+    if spread or (known and bool((slopes < np.minimum(begun, 0)).all())):
+        return IN_PART
+    return NOT if all(high < 0 for _, high in gained) else UNKNOWN
 
 
 def of_harmless(apart: Interval, control: Interval, margin: float = MARGIN) -> Verdict:
@@ -116,9 +120,20 @@ def of_limit(mosaics: float, pictures: float, limit: float = -1.0, within: float
 
 
 def of_independence(r: np.ndarray, permuted: np.ndarray) -> Verdict:
-    """Of correlations that should be chance: it holds if they are as large as those of permuted labels, in part if they
-    are small all the same.
+    """Of correlations that should be chance: it holds if they are, as a whole, within the middle 95% of those of
+    permuted labels, in part if they are small all the same.
+
+    Shapes: r (classes, D), permuted (draws,) root mean squares.
     """
-    if np.abs(r).max() <= np.abs(permuted).max():
+    if np.sqrt((r**2).mean()) <= np.quantile(permuted, 0.975):
         return HOLDS
     return IN_PART if np.abs(r).max() < FAINT else NOT
+
+
+def of_axes(pooled: np.ndarray, turned: float, shared: np.ndarray) -> Verdict:
+    """Of axes that should be those of another set: it holds if most lie in the same groups and the same filters have
+    the same profile on both, in part if the profiles are only more alike than on axes at random.
+    """
+    if pooled.min() >= CONSISTENT and np.median(shared) >= CLOSE and pooled.min() > turned:
+        return HOLDS
+    return IN_PART if pooled.min() > turned else NOT
