@@ -32,7 +32,6 @@ from microtome.workflows.reproduce.dissection.experiment import reproduce
 from microtome.workflows.reproduce.dissection.filters import labelled
 from microtome.workflows.reproduce.dissection.networks import (
     NETWORK,
-    Parts,
     Settings,
     trained_nets,
     untrained_models,
@@ -40,6 +39,7 @@ from microtome.workflows.reproduce.dissection.networks import (
 from microtome.workflows.reproduce.dissection.row_claims import kinds, leads
 from microtome.workflows.reproduce.dissection.rows import left_away, parted, table_of, without
 from microtome.workflows.reproduce.dissection.words import each, networks
+from microtome.workflows.reproduce.parts import Parts
 
 TINY = Settings(epochs=1, seeds=2, untrained=3, images=24, omitted=24, fine_tune=2, random=400, rounds=2,
                 wide_epochs=1, climb=2)  # fmt: skip

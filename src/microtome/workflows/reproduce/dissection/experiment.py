@@ -7,21 +7,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ....progress import Progress, Silent
 from ....runs.answers import VERSION
 from ....runs.run import open_run
 from ....sheets.dissection import dissect
 from ....store import write_bytes, write_json
 from ..claims import Claim, as_numbers
+from ..parts import Parts, plain
 from ..sheet import COLOURS, write_png
 from .claims import claims_of
 from .drawing import draw_directions, draw_filters, draw_shares
 from .filters import measure_filters
 from .handnet import measure_handnet
 from .layers import measure_layers
-from .networks import SECOND, Nets, Parts, Settings, trained_nets
+from .networks import SECOND, Nets, Settings, trained_nets
 from .page import page
 from .pruned import measure_pruned
 from .rows import measure_rows
@@ -86,17 +85,6 @@ def _draw(out: Path, nets: Nets, numbers: dict[str, Any]) -> None:
     }  # fmt: skip
     for name, figure in figures.items():
         write_png(figure, out / f"{name}.png", COLOURS)
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it: arrays as lists, what is no number as null."""
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 __all__ = ("Reproduced", "reproduce")

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
-from ....errors import BadImages, BadModel, BadRun
+from ....errors import BadImages, BadModel
 from ....images.collection import Images
 from ....network.open import Model, open_model
 from ....network.training import Recipe
 from ....network.zoo import ZOO
 from ....progress import Progress
 from ....runs.answers import digest
-from ....store import read_tree, tree_file, write_tree
+from ....store import tree_file, write_tree
 from ...train import parts, save_weights, train_zoo
+from ..parts import kept
 from ..verdicts import share_of
 
 NETWORK = "zoo:simpleconvnet_pruned"
@@ -102,8 +103,8 @@ def untrained_models(count: int, seed: int) -> Iterator[Model]:
 def _net(images: str, recipe: Recipe, mark: str, stem: Path, progress: Progress) -> Net:
     key = json.dumps({"recipe": asdict(recipe), "images": mark}, sort_keys=True)
     weights, about = tree_file(stem), stem.with_name(f"{stem.name}-about")
-    kept = _kept(about, key) if weights.is_file() else None
-    if kept is None:
+    known = kept(about, key) if weights.is_file() else None
+    if known is None:
         progress.say(f"training {NETWORK} with seed {recipe.seed}: {recipe}")
         made = train_zoo(NETWORK, images, recipe, progress=progress)
         save_weights(made.model, weights, recipe, made.accuracy)
@@ -112,40 +113,10 @@ def _net(images: str, recipe: Recipe, mark: str, stem: Path, progress: Progress)
         write_tree(about, {"key": key, "found": found})
     else:
         progress.say(f"{weights.name} was trained like this on these images: it is used again")
-        found = kept
-    return Net(seed=recipe.seed, model=open_model(f"{NETWORK}@{weights}"), reused=kept is not None,
+        found = known
+    return Net(seed=recipe.seed, model=open_model(f"{NETWORK}@{weights}"), reused=known is not None,
                accuracy=share_of(found["hits"], found["tested"]),
                history={name: found[name] for name in ("loss", "validation")})  # fmt: skip
-
-
-class Parts:
-    """What has been measured already, a file a part: a call that was broken off goes on behind the last one."""
-
-    def __init__(self, folder: Path, key: Any, progress: Progress) -> None:
-        self.folder, self.key, self.progress = folder, json.dumps(key, sort_keys=True), progress
-
-    def __call__(self, name: str, words: str, work: Any) -> dict[str, Any]:
-        """What `work` gives, a tree of arrays, numbers and texts; from the folder if it is known."""
-        stem = self.folder / name
-        found = _kept(stem, self.key)
-        if found is not None:
-            self.progress.say(f"{words}: known already")
-            return found
-        self.progress.say(words)
-        write_tree(stem, {"key": self.key, "found": work()})
-        again = _kept(stem, self.key)
-        assert again is not None  # it has just been written
-        return again
-
-
-def _kept(stem: Path, key: str) -> dict[str, Any] | None:
-    if not tree_file(stem).is_file():
-        return None
-    try:
-        tree = read_tree(stem)
-    except BadRun:
-        return None  # damaged: made again
-    return tree["found"] if tree.get("key") == key else None
 
 
 def default_images() -> str:

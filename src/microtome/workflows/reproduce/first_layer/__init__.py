@@ -1,0 +1,1 @@
+"""`microtome reproduce first-layer`: what the first layer learns."""
