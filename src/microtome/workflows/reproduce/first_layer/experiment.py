@@ -124,8 +124,8 @@ def _about(data: Data, learnt: Sequence[Learnt], settings: Settings, patches: Pa
     first = chosen(learnt, DEEP)[0]
     filters = FirstFilters(
         layer="conv1", shape=basis.shape, bank={"raw": first.raw().reshape(len(first.raw()), -1)},
-        variance=basis.variance, axes=basis.axes, mean=patches.mean, images=patches.images, patches=patches.count,
-        exact=patches.exact, against="", seed=settings.seed,
+        covariance=patches.covariance, rounding=patches.rounding, mean=patches.mean, images=patches.images,
+        patches=patches.count, exact=patches.exact, against="", seed=settings.seed,
     )  # fmt: skip
     return {
         "networks": len(learnt), "images": len(data[OWN].pixels), "held_out": len(data[OWN].held_out),
