@@ -372,6 +372,7 @@ CASES = [
     Case("two classes for one path", f"explain {NETWORK} dot --method path --unit class:1 --class 2"),
     Case("a path from a class that there is not", f"explain {NETWORK} dot --method path --class zebra"),
     Case("a square larger than the picture", f"explain {NETWORK} dot --unit class --method occlusion --size 29"),
+    Case("the preimage of a layer that there is not", f"explain {NETWORK} dot --unit conv9 --method preimage"),
     Case("exporting what is no run", "export photos", prepare=photos),
     Case("exporting in a format that there is not", "export run --format xlsx", prepare=finished_run),
     Case("exporting into a folder that holds something else", "export run -o photos", prepare=finished_run),

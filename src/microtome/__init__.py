@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .sheets.dissection import dissect
     from .sheets.evidence import grad_cam
     from .sheets.occlusion import occlusion
+    from .sheets.preimage import preimage
     from .sheets.reconstruction import reconstruct
     from .sheets.superstimulus import superstimuli
     from .workflows.compare import compare
@@ -43,6 +44,7 @@ _HOMES = {
     "Specimen": "network.specimen", "Run": "runs.run", "open_run": "runs.run", "maps": "sheets.activation",
     "reconstruct": "sheets.reconstruction", "dissect": "sheets.dissection", "decision": "sheets.decision",
     "grad_cam": "sheets.evidence", "occlusion": "sheets.occlusion", "superstimuli": "sheets.superstimulus",
+    "preimage": "sheets.preimage",
     "compare": "workflows.compare", "doctor": "workflows.doctor", "export": "workflows.export",
     "Tracker": "workflows.track.tracker",
 }  # fmt: skip
@@ -78,6 +80,7 @@ __all__ = [
     "open_images",
     "open_model",
     "open_run",
+    "preimage",
     "reconstruct",
     "remove_channels",
     "setting",

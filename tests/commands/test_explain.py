@@ -153,3 +153,20 @@ def test_a_path_is_followed_from_the_answer_or_a_class(explain, tmp_path):
     assert told == json.loads(json.dumps(expected.numbers())) | {"figure": None}
     assert (told["class"], told["usual"]) == (3, "32 images of digits")
     assert [path.name for path in tmp_path.iterdir()] == ["path.png"]
+
+
+def test_a_preimage_is_of_a_layer_or_a_unit_and_moves_towards_a_picture(explain, tmp_path):
+    code, out, err = explain(NET, "stimulus:line:45", "--unit", "fc4", "--method", "preimage", "--towards", "dot")
+    assert code == 0, err
+    assert "Inputs with the same activation form a set of " in out
+    assert " is read the same: the activation changes by " in out
+    assert out.endswith("Figure: preimage-fc4-line-45.png\n")
+    assert (tmp_path / "preimage-fc4-line-45.png").stat().st_size > 10_000
+    told = json.loads(explain(NET, "dot", "--unit", "fc4:1", "--method", "preimage", "--json")[1])
+    assert (told["method"], told["where"], told["outputs"], told["towards"]) == ("preimage", "fc4:1", 1, "noise")
+
+
+def test_a_target_belongs_to_preimages_alone(explain):
+    code, _, err = explain(NET, "dot", "--unit", "fc4:1", "--method", "gradient", "--towards", "dot")
+    assert code == 2
+    assert "--towards dot was given with --method gradient. --towards belongs to --method preimage" in err

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 WAYS = ("--maps SITE", "--unit UNIT")  # what can be asked for; one is needed
 BACK = ("deconvnet", "guided", "gradient")  # methods that lead a unit back to the pixels
-METHODS = (*BACK, "gradcam", "occlusion", "dissect", "path")
+METHODS = (*BACK, "gradcam", "occlusion", "dissect", "path", "preimage")
 METHODS_HELP = (
     "How to explain the unit. What of the picture reached it: deconvnet, guided, gradient. Where the evidence lies: "
     "gradcam, or occlusion (cover place after place). What the channels below add to it: dissect. What stands behind a "
-    "class, layer by layer: path."
+    "class, layer by layer: path. What the layer cannot tell from the picture: preimage (of a unit, or a whole layer)."
 )
 # Options that only some methods take.
 TAKEN_BY = {
     "--at": (*BACK, "occlusion"), "--site": ("gradcam",), "--size": ("occlusion",), "--stride": ("occlusion",),
-    "--fill": ("occlusion",), "--class": ("path",), "--images": ("path",),
+    "--fill": ("occlusion",), "--class": ("path",), "--images": ("path",), "--towards": ("preimage",),
 }  # fmt: skip
 UNIT_HELP = (
     "What to explain: channel 12 as SITE:12, one place of its map as SITE:12@ROW,COLUMN, class:NAME or class:NUMBER, "
@@ -64,6 +64,10 @@ Images = Annotated[
         metavar="DIR", help="path: images that say what is usual for each channel; default: a plain background."
     ),
 ]
+Towards = Annotated[
+    str | None,
+    typer.Option(metavar="IMAGE", help="preimage: the picture that this one is moved towards; default: smooth noise."),
+]
 
 
 def explain(
@@ -79,6 +83,7 @@ def explain(
     fill: Fill = None,
     class_: Class = None,
     images: Images = None,
+    towards: Towards = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON for machines.")] = False,
     quiet: Quiet = False,
@@ -93,7 +98,7 @@ def explain(
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"The picture is to be written to {out.name!r}", "It is a PNG file", "Write -o NAME.png")
     given = {"--at": at, "--site": site, "--size": size, "--stride": stride, "--fill": fill,
-             "--class": class_, "--images": images}  # fmt: skip
+             "--class": class_, "--images": images, "--towards": towards}  # fmt: skip
     chosen = {name: value for name, value in given.items() if value is not None}
     if maps is not None:
         _check_options(chosen, "--maps", ())
@@ -146,6 +151,10 @@ def _explain_unit(
         from ..sheets.dissection import dissect
 
         found = dissect(opened, image, unit)
+    elif method == "preimage":
+        from ..sheets.preimage import preimage
+
+        found = preimage(opened, image, unit, towards=chosen.get("--towards"))
     elif method == "path":
         from ..api import open_images
         from ..sheets.decision import decision
