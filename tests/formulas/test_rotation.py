@@ -26,9 +26,9 @@ ACTIVATIONS = {
 
 
 def vectors(count: int = 300, entries: int = 9) -> np.ndarray:
-    """Of independent normal entries; with a positive one, or there is no plane to turn in."""
+    """Of independent normal entries; of both signs, or there is no plane to turn in."""
     drawn = np.random.default_rng(0).normal(size=(count, entries))
-    return drawn[(drawn > 0).any(1)]
+    return drawn[(drawn > 0).any(1) & (drawn < 0).any(1)]
 
 
 def relu(values: np.ndarray) -> np.ndarray:
