@@ -76,10 +76,14 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     """
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
-    return float(correlation_matrix(np.stack([_ranks(one), _ranks(other)], 1))[0, 1])
+    return float(correlation_matrix(np.stack([ranks(one), ranks(other)], 1))[0, 1])
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The place of each value from the smallest, 1, on; equal values share the middle of theirs.
+
+    Shapes: (n,) -> (n,) float64.
+    """
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(count) - (count - 1) / 2
     return np.asarray(middle[place.reshape(-1)])

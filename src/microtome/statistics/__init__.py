@@ -2,6 +2,7 @@
 
 from .confusion import Confusion, Predictions
 from .covariance import PatchCovariance, patches_of
+from .energies import Energies, PairEnergies
 from .extremes import Extremes
 from .histogram import Histogram
 from .importance import Taylor
@@ -20,12 +21,14 @@ __all__ = [
     "Batch",
     "ClassMeans",
     "Confusion",
+    "Energies",
     "Extremes",
     "Firing",
     "Histogram",
     "Maps",
     "MeanMap",
     "Moments",
+    "PairEnergies",
     "PatchBank",
     "PatchCovariance",
     "Patches",

@@ -74,11 +74,7 @@ class RowsAccumulator(Accumulator):
                 "place": place.astype(np.int32)}  # fmt: skip
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        rows = appended(parts)
-        if len(rows["index"]) <= self.request.images:
-            return rows
-        order = np.lexsort((rows["index"], rows["hashes"]))[: self.request.images]
-        return {name: array[order] for name, array in rows.items()}
+        return lowest_rows(parts, self.request.images)
 
     def move(self, places: np.ndarray) -> None:
         if seen := self.state():
@@ -89,3 +85,12 @@ class RowsAccumulator(Accumulator):
         order = np.argsort(rows["index"])
         answer = RowsAnswer(**{name: rows[name][order] for name in ("index", "values", "place")})
         return self.read(answer) if self.read else answer
+
+
+def lowest_rows(parts: Sequence[Arrays], images: int) -> Arrays:
+    """The join of rows of which only those of the images with the lowest hashes are kept."""
+    rows = appended(parts)
+    if len(rows["index"]) <= images:
+        return rows
+    order = np.lexsort((rows["index"], rows["hashes"]))[:images]
+    return {name: array[order] for name, array in rows.items()}
