@@ -1,0 +1,36 @@
+"""The layers of which every unit sees every input once: linear layers, and a 1x1 convolution that classifies."""
+
+import numpy as np
+
+from .model import Model
+
+
+def weight_table(model: Model, layer: str) -> np.ndarray:
+    """A layer's weights, one row a unit. Shapes: -> (units, inputs), float32. Raises: UnknownName."""
+    weight = model.weight(layer).float().cpu().numpy()
+    return np.asarray(weight.reshape(len(weight), -1))
+
+
+def fully_connected(model: Model) -> list[str]:
+    """The fully connected layers in the order in which they run, those with the same weights once."""
+    found: dict[str | None, str] = {}
+    for site in model.sites.layers:
+        if model.weight(site.name).ndim == 2 or site.name == classifier(model):
+            found.setdefault(site.weight, site.name)
+    return list(found.values())
+
+
+def classifier(model: Model) -> str:
+    """The layer that gives the outputs of a network with one row an image; "" if its last layer is none.
+
+    A linear layer, or a convolution of one pixel whose maps are pooled behind it, as SqueezeNet's.
+    """
+    output = model.sites[model.sites.output]
+    layers = model.sites.layers
+    if not layers or not output.batched or len(output.shape) != 1:
+        return ""
+    last = layers[-1]
+    weight = model.weight(last.name)
+    pointwise = weight.ndim == 2 or (weight[0, 0].numel() == 1 and weight.shape[1] * last.units == weight.numel())
+    grouped = weight.ndim > 2 and weight.shape[1] != model.sites[last.inputs[0]].channels
+    return last.name if pointwise and not grouped and last.units == output.shape[0] else ""
