@@ -96,17 +96,20 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return np.asarray(values / np.where(lengths > 0, lengths, np.nan))
 
 
-def shuffled_resultants(points: np.ndarray, draws: int = SHUFFLES, seed: int | tuple[int, ...] = 0) -> np.ndarray:
-    """Resultants after all entries of the table have changed places: its values stay, its directions do not.
+def shuffled_resultants(
+    points: np.ndarray, draws: int = SHUFFLES, seed: int | tuple[int, ...] = 0, within: bool = False
+) -> np.ndarray:
+    """Resultants after the entries of the table have changed places: its values stay, its directions do not.
 
+    `within` columns only: then what every column is by itself stays too, such as its mean.
     Shapes: (n, d) -> (draws,). Raises: UsageError for fewer than 1 draw.
     """
     at_least("The number of draws", draws, 1)
     values = check_points(points).astype(np.float32)  # half the memory to move; the resultant is good to 1e-6
     random = np.random.default_rng(seed)
-    flat, found = values.reshape(-1), np.empty(draws)
+    found = np.empty(draws)
     for place in range(draws):
-        random.shuffle(flat)
+        random.permuted(values, axis=0 if within else None, out=values)
         lengths = np.linalg.norm(values, axis=1)
         weights = np.divide(1.0, lengths, out=np.zeros(len(values)), where=lengths > 0)
         found[place] = np.linalg.norm(weights @ values) / max(1, np.count_nonzero(lengths))

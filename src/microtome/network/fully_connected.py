@@ -31,6 +31,6 @@ def classifier(model: Model) -> str:
         return ""
     last = layers[-1]
     weight = model.weight(last.name)
-    pointwise = weight.ndim == 2 or (weight[0, 0].numel() == 1 and weight.shape[1] * last.units == weight.numel())
-    grouped = weight.ndim > 2 and weight.shape[1] != model.sites[last.inputs[0]].channels
-    return last.name if pointwise and not grouped and last.units == output.shape[0] else ""
+    seen = model.sites[last.inputs[0]].channels if last.inputs else 0
+    whole = weight.ndim == 2 or (weight[0, 0].numel() == 1 and weight.shape[1] == seen)  # not one in groups
+    return last.name if whole and last.units == output.shape[0] else ""
