@@ -3,12 +3,19 @@
 Directions alone are compared, so that a larger vector is not a more typical one.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.special import softmax
 
 from ..checks import at_least
 from ..errors import UsageError
+from .correlation import rank_correlation
 from .directions import angles_to, unit_rows
 
+CONE_AXIS = "angle to cone axis"
+MEASURES = ("density", "angle to class axis", CONE_AXIS)
+SHUFFLES = 200
 NEIGHBOURS = 10  # few enough for a class of dozens, and the distance to one alone would hang on its noise
 
 
@@ -64,3 +71,48 @@ def _check(points: np.ndarray, groups: np.ndarray, reference: np.ndarray, refere
             "They are (n, d), (n,), (m, d), (m,)",
             "Give one group a row",
         )
+
+
+def typicality(points: np.ndarray, outputs: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """The measures of one half of images, drawn at random, beside the other half; classes are those answered.
+
+    Also their confidence, the largest softmax of the outputs, and the norm of their features.
+    Shapes: features (n, d), outputs (n, K) -> (n - n // 2,) each.
+    """
+    order = np.random.default_rng(seed).permutation(len(points))
+    reference, held = order[: len(order) // 2], order[len(order) // 2 :]
+    answered = outputs.argmax(1)
+    four = points[held], answered[held], points[reference], answered[reference]
+    return {
+        "density": density(*four), "angle to class axis": class_axis_angle(*four),
+        CONE_AXIS: cone_axis_angle(points[held], points[reference]),
+        "confidence": softmax(outputs[held].astype(np.float64), 1).max(1),
+        "norm": np.linalg.norm(points[held].astype(np.float64), axis=1),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Association:
+    """Rank correlation of a measure with confidence; NaN where it cannot be told.
+
+    `shuffled` is what the size stays below in 95 of 100 when images are shuffled, `at_equal_norm` the partial
+    correlation given the norm of the features.
+    """
+
+    value: float
+    shuffled: float
+    at_equal_norm: float
+    images: int
+
+
+def association(measure: np.ndarray, confidence: np.ndarray, norm: np.ndarray, seed: int = 0) -> Association:
+    """How a measure goes with confidence, over the images of which it is known. Shapes: (n,), (n,), (n,)."""
+    known = np.isfinite(measure) & np.isfinite(confidence)
+    one, sure, length = measure[known], confidence[known], norm[known]
+    value, by_norm, sure_norm = (rank_correlation(*two) for two in ((one, sure), (one, length), (sure, length)))
+    left, random = (1 - by_norm**2) * (1 - sure_norm**2), np.random.default_rng(seed)
+    drawn = [abs(rank_correlation(random.permutation(one), sure)) for _ in range(SHUFFLES)]
+    return Association(
+        value=value, shuffled=float(np.quantile(drawn, 0.95)), images=len(one),
+        at_equal_norm=float((value - by_norm * sure_norm) / np.sqrt(left)) if left > 0 else float("nan"),
+    )  # fmt: skip

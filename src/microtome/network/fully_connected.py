@@ -2,7 +2,13 @@
 
 import numpy as np
 
+from ..formulas.cone_report import ConeReport, cone_report
 from .model import Model
+from .specimen import Effort, Specimen
+
+MOST: dict[Effort, int] = {"quick": 128, "normal": 256, "full": 2048}  # rows or columns drawn: time grows as the cube
+WHOLE: dict[Effort, int] = {"quick": 256, "normal": 1024, "full": 4096}  # of the classifier, a network's one
+SIDES = ("rows", "columns")  # units, and inputs
 
 
 def weight_table(model: Model, layer: str) -> np.ndarray:
@@ -34,3 +40,13 @@ def classifier(model: Model) -> str:
     seen = model.sites[last.inputs[0]].channels if last.inputs else 0
     whole = weight.ndim == 2 or (weight[0, 0].numel() == 1 and weight.shape[1] == seen)  # not one in groups
     return last.name if whole and last.units == output.shape[0] else ""
+
+
+def side_report(specimen: Specimen, layer: str, side: str, draws: int) -> ConeReport:
+    """The cones of a layer's rows or columns; of many, some are drawn."""
+    table = weight_table(specimen.model, layer)
+    points = table if side == "rows" else table.T
+    seed = (specimen.seed, list(specimen.sites).index(layer), SIDES.index(side))
+    most = (WHOLE if layer == classifier(specimen.model) else MOST)[specimen.effort]
+    some = np.random.default_rng(seed).permutation(len(points))[:most]
+    return cone_report(points[np.sort(some)], len(points), draws, seed)
