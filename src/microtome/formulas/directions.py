@@ -112,7 +112,7 @@ def shuffled_resultants(
         random.permuted(values, axis=0 if within else None, out=values)
         lengths = np.linalg.norm(values, axis=1)
         weights = np.divide(1.0, lengths, out=np.zeros(len(values)), where=lengths > 0)
-        found[place] = np.linalg.norm(weights @ values) / max(1, np.count_nonzero(lengths))
+        found[place] = np.linalg.norm(weights @ values) / max(1, int(np.count_nonzero(lengths)))
     return found
 
 
