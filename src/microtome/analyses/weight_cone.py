@@ -14,12 +14,11 @@ from ..figures import new_figure
 from ..formulas.cone_report import ConeReport, cone_report
 from ..formulas.cone_words import HEADER, cells, explained_in_words, nulls_in_words, number
 from ..formulas.density import CONE_AXIS, MEASURES, Association, association, typicality
-from ..formulas.directions import angles_to, directions
+from ..formulas.directions import own_angles
 from ..formulas.simplex import Simplex, simplex
 from ..formulas.weight_cone import DRAWS, FEWEST
 from ..network.classes import logits_address
 from ..network.fully_connected import MOST, SIDES, classifier, fully_connected, side_report, weight_table
-from ..network.model import Model
 from ..network.specimen import Specimen
 from ..statistics import Rows
 
@@ -31,6 +30,7 @@ NEGLIGIBLE = 0.2  # rank correlation below which networks at their start give as
 TITLE, GEOMETRY, TYPICAL = "Cones of weights", "Rows of the classifier", "Typical and sure"
 SEEN = Rows(images=2048)  # of which the density is told; ten of a class have to be in either half
 IN_CONE = 512  # of them, points of the cone of features
+READABLE = 100  # rows of which every cosine is drawn
 DRAWN = 3  # sets of points drawn by `plot`
 
 
@@ -121,7 +121,7 @@ class WeightConeResult(Result):
         then = ", the surer the network is of it" if tells else " says little about how sure the network is"
         return [Finding(
             sentence=f"{how} the features of a class lie around an image{then}: rank correlation {found.value:.2f} on "
-            f"{found.images:,} held-out images" + (f"; angle to the cone's axis {axis:.2f}" if np.isfinite(axis) else ""),
+            f"{found.images:,} held-out images; of the angle to the cone's axis {number(axis)}",
             number=found.value, weight=0.2 + 0.2 * tells, link=card_link(TYPICAL),
             control=f"shuffled below {found.shuffled:.2f} in 95 of 100; at equal norm {number(found.at_equal_norm)}",
         )]  # fmt: skip
@@ -182,7 +182,7 @@ class WeightConeResult(Result):
             "where a softmax takes the logits as they are, no cone from 0 can come of it.",
             content=Table(header=("", "rows", "shuffled"), rows=rows),
         )]  # fmt: skip
-        if 1 < len(found.cosines) <= 100:  # more names than can be read
+        if 1 < len(found.cosines) <= READABLE:
             names = tuple(map(str, range(len(found.cosines))))
             cards.append(Card(
                 title="Cosines of the classifier's rows", control=f"Of a simplex: {found.target:.3f} everywhere.",
@@ -282,7 +282,185 @@ class WeightCone(Analysis):
         table = weight_table(model, last) if last else np.zeros((0, 0))
         shuffled = np.random.default_rng(specimen.seed).permuted(table)
         return WeightConeResult(
-            classifier=last, sets=sets, typical=typical, axis_angle={k: _angles(model, k) for k in names},
+            classifier=last, sets=sets, typical=typical, axis_angle={k: own_angles(weight_table(model, k)) for k in names},
+            geometry=dataclasses.asdict(simplex(table)) if last else {},
+            shuffled_geometry=dataclasses.asdict(simplex(shuffled)) if last else {},
+        )  # fmt: skip
+
+
+def _of_features(self) -> list[Finding]:
+        report = self.reports.get((self.classifier, "features"))
+        found = self.associations.get("density")
+        if report is None or found is None or not np.isfinite(found.value):
+            return []
+        axis = self.associations[CONE_AXIS].value
+        tells = abs(found.value) > max(found.shuffled, NEGLIGIBLE)
+        how = ("The more densely" if found.value > 0 else "The less densely") if tells else "How densely"
+        then = ", the surer the network is of it" if tells else " says little about how sure the network is"
+        return [Finding(
+            sentence=f"{how} the features of a class lie around an image{then}: rank correlation {found.value:.2f} on "
+            f"{found.images:,} held-out images; of the angle to the cone's axis {number(axis)}",
+            number=found.value, weight=0.2 + 0.2 * tells, link=card_link(TYPICAL),
+            control=f"shuffled below {found.shuffled:.2f} in 95 of 100; at equal norm {number(found.at_equal_norm)}",
+        )]  # fmt: skip
+
+    @property
+    def associations(self) -> dict[str, Association]:
+        """How the density of features, and their angles to axes, go with confidence; none without images."""
+        return {name: Association(**state) for name, state in self.typical.items()}
+
+    def columns(self) -> list[Column]:
+        return [Column(
+            name="axis angle", values=self.axis_angle, how_to_read="Degrees between a unit's weights and the mean "
+            "direction of its fully connected layer's; about 90 where there is no cone from 0.",
+        )]  # fmt: skip
+
+    def cards(self) -> list[Card]:
+        rows = tuple((layer, side, *cells(report)) for (layer, side), report in self.reports.items())
+        table = Card(
+            title=TITLE, content=Table(header=("layer", "points", *HEADER), rows=rows,
+                                       links=tuple(layer_link(layer) for layer, _ in self.reports)),
+            how_to_read="R: length of the mean of points of length 1, 1 for a narrow cone from 0; the half-angle holds "
+            "95% of them. T: how far points spread more along one of three principal axes, a cone with its apex "
+            "anywhere. A cone is what neither a cloud of the same variances nor points mirrored at 0 reach in 99 "
+            f"draws. Power: how often a cone of 35 degrees with as many points would be seen; below {FEWEST} points "
+            "nothing is said.",
+            control="Cloud and mirrored are nulls of T. Controls of a cone, p: rows of one length, clouds with the "
+            "same norms, columns as sparse: what of it these explain.",
+        )  # fmt: skip
+        return [table, self._chart(), *self._geometry_cards(), *self._typical_card()]
+
+    def _chart(self) -> Card:
+        reports = list(self.reports.values())
+        nulls = [each.test.gauss if len(each.test.gauss) else np.zeros(1) for each in reports]
+        return Card(
+            title="T through the layers", control="The band holds 95% of clouds of the same variances.",
+            how_to_read="The statistic of the cone with a free apex, of rows and columns in order of depth; above the "
+            "band it is more than a cloud.",
+            content=Chart(kind="lines", x=np.arange(len(reports)), x_label=", ".join(
+                f"{place}: {layer} {side}" for place, (layer, side) in list(enumerate(self.reports))[:12]),
+                          y_label="T", series=(("T", np.array([each.test.statistic for each in reports])),),
+                          band=np.array([[np.quantile(each, q) for each in nulls] for q in (0.0, 0.95)])),
+        )  # fmt: skip
+
+    def _geometry_cards(self) -> list[Card]:
+        found = self.simplex
+        if found is None:
+            return []
+        beside = Simplex(**self.shuffled_geometry)
+        rows = tuple(
+            (words, number(getattr(found, name), 4), number(getattr(beside, name), 4))
+            for words, name in (("length of the sum, beside independent rows", "zero_sum"),
+                                ("spread of norms", "norm_spread"), ("distance of cosines from a simplex", "gap"))
+        )  # fmt: skip
+        cards = [Card(
+            title=GEOMETRY, control="Last column: the same weights with all entries shuffled.",
+            how_to_read=f"Rows of {self.classifier} that are the corners of a simplex about 0 sum to 0, have one norm "
+            f"and cosines of {number(found.target, 3)}. Cross-entropy never moves their sum, weight decay shrinks it: "
+            "where a softmax takes the logits as they are, no cone from 0 can come of it.",
+            content=Table(header=("", "rows", "shuffled"), rows=rows),
+        )]  # fmt: skip
+        if 1 < len(found.cosines) <= READABLE:
+            names = tuple(map(str, range(len(found.cosines))))
+            cards.append(Card(
+                title="Cosines of the classifier's rows", control=f"Of a simplex: {found.target:.3f} everywhere.",
+                how_to_read="Cosine of every pair of rows, less their mean.",
+                content=Heat(values=found.cosines, rows=names, columns=names, row_label="output",
+                             column_label="output", signed=True),
+            ))  # fmt: skip
+        return cards
+
+    def _typical_card(self) -> list[Card]:
+        rows = tuple(
+            (name, number(found.value), number(found.shuffled), number(found.at_equal_norm), found.images)
+            for name, found in self.associations.items()
+        )
+        return [Card(
+            title=TYPICAL, content=Table(header=("of an image's features", "rank correlation with confidence",
+                                                 "95% of shuffles", "at equal norm", "images"), rows=rows),
+            how_to_read="Density: minus the angle to the tenth nearest image of another half that is given the same "
+            "class. Axes are mean directions there, of the class and of all. Below .2 a correlation is negligible.",
+            control="Confidences shuffled among images; at equal norm: what is left at features of one length.",
+        )] if rows else []  # fmt: skip
+
+    def plot(self) -> "Figure":
+        """The sets with the largest T on their first two principal axes, beside each T its null."""
+        chosen = sorted(self.reports.items(), key=lambda item: -item[1].test.statistic)[:DRAWN]
+        figure = new_figure(2, len(chosen), size=(3.4 * len(chosen), 6.0))
+        grid = np.array(figure.axes).reshape(2, len(chosen))
+        for above, below, ((layer, side), report) in zip(*grid, chosen, strict=True):
+            scores = np.pad(report.test.scores, ((0, 0), (0, max(0, 2 - report.test.scores.shape[1]))))
+            above.plot(scores[:, 0], scores[:, 1], ".", markersize=3)
+            above.set(title=f"{layer}, {side}", xlabel="first axis", ylabel="second axis")
+            below.hist([report.test.gauss, report.test.sign], bins=20, label=["cloud", "mirrored"])
+            below.axvline(report.test.statistic, color="black", label="T")
+            below.set(xlabel="T", ylabel="draws")
+        grid[1, 0].legend(fontsize=7)
+        return figure
+
+
+def _spread(found: Simplex) -> str:
+    return f"{found.pairs.mean():.3f} ± {found.pairs.std():.3f}" if len(found.pairs) else "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightCone(Analysis):
+    """Do the weights of fully connected layers lie in a cone?"""
+
+    topic = "further"
+    result = WeightConeResult
+
+    draws: int = setting(99, help="of every null")
+
+    def check(self, specimen: Specimen) -> None:
+        at_least("weight_cone.draws", self.draws, DRAWS)
+        if not fully_connected(specimen.model):
+            raise NotApplicable(f"{specimen.model.name} has no fully connected layer", "Cones of weights are those of "
+                                "linear layers, and of a 1x1 convolution that classifies",
+                                "Read filters, which is of all layers")  # fmt: skip
+
+    def limits(self, specimen: Specimen) -> list[Limit]:
+        names = fully_connected(specimen.model)
+        sizes = [size for name in names for size in specimen.model.weight(name).shape[:2]]
+        large, small = sum(size > MOST[specimen.effort] for size in sizes), sum(size < FEWEST for size in sizes)
+        found = []
+        if small:
+            found.append(Limit(f"{small} of {len(sizes)} sets of rows and columns are of fewer than {FEWEST} points, "
+                               "too few to tell a cone", "Read the geometry of the classifier's rows"))  # fmt: skip
+        if large and specimen.effort != "full":
+            found.append(Limit(f"of {large} of {len(sizes)} sets some points are drawn",
+                               "Give --effort full for more of them"))  # fmt: skip
+        return found
+
+    def steps(self, specimen: Specimen) -> Steps:
+        self.check(specimen)
+        model, names, last = specimen.model, fully_connected(specimen.model), classifier(specimen.model)
+        items = tuple((layer, side) for layer in names for side in SIDES)
+        found = yield Jobs(
+            key=f"cones of weights, {self.draws} draws, {specimen.effort}", items=items,
+            words="cones of fully connected weights",
+            function=lambda some: [
+                dataclasses.asdict(side_report(specimen, layer, side, self.draws)) for layer, side in some
+            ],
+        )  # fmt: skip
+        sets: dict[str, dict[str, Any]] = {layer: {} for layer in names}
+        for (layer, side), state in zip(items, found, strict=True):
+            sets[layer][side] = state
+        typical: dict[str, dict[str, Any]] = {}
+        if last and specimen.images is not None and specimen.sites[last].batched:
+            rows = yield Pass(features=at(f"{last}:in", SEEN), outputs=at(str(logits_address(model)), SEEN))
+            seen = rows["features"].values, rows["outputs"].values
+            if len(seen[0]) >= FEWEST and np.isfinite(seen[0]).all():
+                ((sets[last]["features"], typical),) = yield Jobs(
+                    key=f"cone of features, {self.draws} draws", words="cone of the features", items=(seen,),
+                    function=lambda some: [
+                        _of_features(features, outputs, self.draws, specimen.seed) for features, outputs in some
+                    ],
+                )  # fmt: skip
+        table = weight_table(model, last) if last else np.zeros((0, 0))
+        shuffled = np.random.default_rng(specimen.seed).permuted(table)
+        return WeightConeResult(
+            classifier=last, sets=sets, typical=typical, axis_angle={k: own_angles(weight_table(model, k)) for k in names},
             geometry=dataclasses.asdict(simplex(table)) if last else {},
             shuffled_geometry=dataclasses.asdict(simplex(shuffled)) if last else {},
         )  # fmt: skip
