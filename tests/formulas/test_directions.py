@@ -21,7 +21,9 @@ def about_an_axis(kappa: float, count: int) -> tuple[np.ndarray, float]:
     turn = random.uniform(0, 2 * np.pi, count)
     radius = np.sqrt(np.maximum(0, 1 - height**2))
     points = np.stack([radius * np.cos(turn), radius * np.sin(turn), height], 1)
-    return points, float(np.degrees(np.arccos(1 + np.log(0.05 * (1 - np.exp(-2 * kappa)) + np.exp(-2 * kappa)) / kappa)))
+    return points, float(
+        np.degrees(np.arccos(1 + np.log(0.05 * (1 - np.exp(-2 * kappa)) + np.exp(-2 * kappa)) / kappa))
+    )
 
 
 def test_the_half_angle_of_von_mises_and_fishers_points_is_theirs() -> None:
