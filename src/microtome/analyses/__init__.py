@@ -38,12 +38,11 @@ from .pruning import Pruning
 from .specificity import Specificity
 from .superstimuli import Superstimuli
 from .twins import Twins
-from .weight_cone import WeightCone
 
 BUILT_IN: tuple[type[Analysis], ...] = (
     Decisions, Activity, Deconvnet, Preferences, Twins, Filters, Labels, Maps, Specificity, Faithfulness,
     Superstimuli, Dissection, Pathways, Effects, Omission, Duality, Pruning, Certificate, Handnet, Comparison,
-    Calibrations, Counterparts, FirstLayer, FirstLayers, ConeDepth, ChannelCones, WeightCone, History,
+    Calibrations, Counterparts, FirstLayer, FirstLayers, ConeDepth, ChannelCones, History,
 )  # fmt: skip
 EXAMPLE = "examples/your_first_analysis.py"
 ENTRY_POINTS = "microtome.analyses"  # the group under which installed packages announce theirs

@@ -14,12 +14,11 @@ from ..figures import new_figure
 from ..formulas.cone_report import ConeReport, cone_report
 from ..formulas.cone_words import HEADER, cells, explained_in_words, nulls_in_words, number
 from ..formulas.density import CONE_AXIS, MEASURES, Association, association, typicality
-from ..formulas.directions import angles_to, directions
+from ..formulas.directions import own_angles
 from ..formulas.simplex import Simplex, simplex
 from ..formulas.weight_cone import DRAWS, FEWEST
 from ..network.classes import logits_address
 from ..network.fully_connected import MOST, SIDES, classifier, fully_connected, side_report, weight_table
-from ..network.model import Model
 from ..network.specimen import Specimen
 from ..statistics import Rows
 
@@ -31,6 +30,7 @@ NEGLIGIBLE = 0.2  # rank correlation below which networks at their start give as
 TITLE, GEOMETRY, TYPICAL = "Cones of weights", "Rows of the classifier", "Typical and sure"
 SEEN = Rows(images=2048)  # of which the density is told; ten of a class have to be in either half
 IN_CONE = 512  # of them, points of the cone of features
+READABLE = 100  # rows of which every cosine is drawn
 DRAWN = 3  # sets of points drawn by `plot`
 
 
@@ -121,7 +121,7 @@ class WeightConeResult(Result):
         then = ", the surer the network is of it" if tells else " says little about how sure the network is"
         return [Finding(
             sentence=f"{how} the features of a class lie around an image{then}: rank correlation {found.value:.2f} on "
-            f"{found.images:,} held-out images" + (f"; angle to the cone's axis {axis:.2f}" if np.isfinite(axis) else ""),
+            f"{found.images:,} held-out images; of the angle to the cone's axis {number(axis)}",
             number=found.value, weight=0.2 + 0.2 * tells, link=card_link(TYPICAL),
             control=f"shuffled below {found.shuffled:.2f} in 95 of 100; at equal norm {number(found.at_equal_norm)}",
         )]  # fmt: skip
@@ -182,7 +182,7 @@ class WeightConeResult(Result):
             "where a softmax takes the logits as they are, no cone from 0 can come of it.",
             content=Table(header=("", "rows", "shuffled"), rows=rows),
         )]  # fmt: skip
-        if 1 < len(found.cosines) <= 100:  # more names than can be read
+        if 1 < len(found.cosines) <= READABLE:
             names = tuple(map(str, range(len(found.cosines))))
             cards.append(Card(
                 title="Cosines of the classifier's rows", control=f"Of a simplex: {found.target:.3f} everywhere.",
@@ -282,15 +282,11 @@ class WeightCone(Analysis):
         table = weight_table(model, last) if last else np.zeros((0, 0))
         shuffled = np.random.default_rng(specimen.seed).permuted(table)
         return WeightConeResult(
-            classifier=last, sets=sets, typical=typical, axis_angle={k: _angles(model, k) for k in names},
+            classifier=last, sets=sets, typical=typical,
+            axis_angle={k: own_angles(weight_table(model, k)) for k in names},
             geometry=dataclasses.asdict(simplex(table)) if last else {},
             shuffled_geometry=dataclasses.asdict(simplex(shuffled)) if last else {},
         )  # fmt: skip
-
-
-def _angles(model: Model, layer: str) -> np.ndarray:
-    table = weight_table(model, layer)
-    return angles_to(table, directions(table).axis)
 
 
 def _of_features(features: np.ndarray, outputs: np.ndarray, draws: int, seed: int) -> tuple[Any, dict[str, Any]]:

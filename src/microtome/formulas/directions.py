@@ -91,6 +91,11 @@ def angles_to(points: np.ndarray, axis: np.ndarray) -> np.ndarray:
     return np.degrees(2 * np.arctan2(apart, together))
 
 
+def own_angles(points: np.ndarray) -> np.ndarray:
+    """Angle of every point to the mean direction of all. Shapes: (n, d) -> (n,). Units: degrees. Raises: UsageError."""
+    return angles_to(points, directions(points).axis)
+
+
 def _scaled(values: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(values, axis=-1, keepdims=True)
     return np.asarray(values / np.where(lengths > 0, lengths, np.nan))
