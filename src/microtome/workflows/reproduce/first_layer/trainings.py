@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -23,6 +23,7 @@ from .data import Data, read_pictures
 from .learning import learn
 from .settings import ALL, FIRST, NOTHING, OWN, RANDOM, Job, Settings
 
+Work = tuple[Job, Path, Recipe, bool, str, Path, str]  # what `train_one` takes
 PACED = 4  # steps that are timed for an estimate, the first of them left out
 
 
@@ -101,7 +102,7 @@ def _train(
 ) -> None:  # fmt: skip
     device = choose_device(nn.Identity())
     processes = 1 if device.type != "cpu" else min(torch.get_num_threads(), len(todo))
-    work = {job: (job, data.files[job.data], recipes[job], settings.full, str(device), out / job.name, keys[job])
+    work: dict[Job, Work] = {job: (job, data.files[job.data], recipes[job], settings.full, str(device), out / job.name, keys[job])
             for job in todo}  # fmt: skip
     costs = {job: COST[job.network] * recipes[job].epochs * recipes[job].batches(len(data[job.data].pixels))
              for job in todo}  # fmt: skip
@@ -109,18 +110,20 @@ def _train(
     progress.say(f"{settings.recipe}; on {device}, {processes} at once: about {duration(first)}")
     began, done = time.perf_counter(), 0.0
     with progress.bar("training", len(todo), "networks") as advance:
-        for job, seconds in _finished(work, processes):
+        for job, seconds in at_once(work, processes) if processes > 1 else _one_by_one(work):
             done += costs[job]
             left = (time.perf_counter() - began) * (sum(costs.values()) / done - 1)
             progress.say(f"{job.name}: {seconds:.0f} s; about {duration(left)} left")
             advance(1)
 
 
-def _finished(work: dict[Job, Any], processes: int) -> Iterator[tuple[Job, float]]:
-    if processes == 1:
-        for job, given in work.items():
-            yield job, train_one(*given)
-        return
+def _one_by_one(work: Mapping[Job, Work]) -> Iterator[tuple[Job, float]]:
+    for job, given in work.items():
+        yield job, train_one(*given)
+
+
+def at_once(work: Mapping[Job, Work], processes: int) -> Iterator[tuple[Job, float]]:
+    """Train in so many processes of one thread each: every network and its seconds, when it is done."""
     # spawn: a fork of a process that has run torch may hang
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting = {pool.submit(train_one, *given): job for job, given in work.items()}
