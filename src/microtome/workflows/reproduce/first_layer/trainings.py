@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -102,8 +101,10 @@ def _train(
 ) -> None:  # fmt: skip
     device = choose_device(nn.Identity())
     processes = 1 if device.type != "cpu" else min(torch.get_num_threads(), len(todo))
-    work: dict[Job, Work] = {job: (job, data.files[job.data], recipes[job], settings.full, str(device), out / job.name, keys[job])
-            for job in todo}  # fmt: skip
+    work: dict[Job, Work] = {
+        job: (job, data.files[job.data], recipes[job], settings.full, str(device), out / job.name, keys[job])
+        for job in todo
+    }
     costs = {job: COST[job.network] * recipes[job].epochs * recipes[job].batches(len(data[job.data].pixels))
              for job in todo}  # fmt: skip
     first = pace(data, settings, device) * sum(costs.values()) / processes
