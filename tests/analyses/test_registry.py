@@ -145,7 +145,8 @@ def test_chosen_analyses_come_in_the_order_of_the_registry() -> None:
     all_of_them = list(general(available).values())
     assert choose(["all"], available) == all_of_them
     assert choose(["filters", "all"], available) == all_of_them
-    assert set(available) - set(general(available)) == {"certificate", "first_layers", "handnet", "history", *COMPARING}
+    special = {"certificate", "channel_cones", "first_layers", "handnet", "history", *COMPARING}
+    assert set(available) - set(general(available)) == special
     assert [cls.name for cls in choose(["certificate"], available)] == ["certificate"]
 
 

@@ -251,6 +251,7 @@ class ChannelCones(Analysis):
     """How do the cones of successive layers' channels lie to each other?"""
 
     topic = "further"
+    general = False  # of networks in which convolutions follow each other directly
     result = ChannelConesResult
 
     biases: str = setting("minnorm", help="how a filter's bias is dealt out to its channels: minnorm, shared or zero")
