@@ -143,20 +143,22 @@ def sign_null(points: np.ndarray, draws: int, random: np.random.Generator) -> np
                 yield vectors * np.sqrt(found)
             else:
                 mean = (signs.T @ points)[0] / count
-                yield points @ _leading(product - count * np.outer(mean, mean))[1] * signs
+                axes = _leading(product - count * np.outer(mean, mean))[1]
+                yield points @ axes * signs - mean @ axes
 
     return _tops(drawn(), draws, count * AXES)
 
 
 def norm_null(points: np.ndarray, draws: int, random: np.random.Generator) -> np.ndarray:
-    """T of Gaussian points with the same mean and covariance, each stretched to the norm of one of the points.
+    """T of Gaussian points with the directions' mean and covariance, each stretched to the norm of one of the points.
 
     Says how much of T comes of points that are alike but for their lengths. Shapes: (n, d) -> (draws,).
     """
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    basis, spread, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)
-    mean = axes @ points.mean(0)
-    rest = points.mean(0) - mean @ axes  # of the mean, what no axis of the points can say
+    units = points / np.where(lengths > 0, lengths, 1.0)
+    basis, spread, axes = np.linalg.svd(units - units.mean(0), full_matrices=False)
+    mean = axes @ units.mean(0)
+    rest = units.mean(0) - mean @ axes  # of the mean, what no axis of the points can say
     centre, spread = np.append(mean, np.linalg.norm(rest)), np.append(spread, 0.0) / np.sqrt(len(basis))
 
     def drawn() -> Iterator[np.ndarray]:
