@@ -72,7 +72,7 @@ def test_a_photograph_can_be_given(explain, tmp_path):
         (("--maps", "conv1", "--unit", "conv1:2"), "explain was told --maps conv1 and --unit conv1:2. It takes --maps "
                                                    "SITE or --unit UNIT."),
         (("--unit", "conv1:2", "--method", "gradcan"), "Method 'gradcan' does not exist. There are: deconvnet, guided, "
-                                                       "gradient, gradcam, occlusion, dissect, path. Did you mean "),
+                                                       "gradient, gradcam, occlusion, dissect, path, preimage. Did you "),
         (("--unit", "conv1:2", "--method", "gradcam"), "conv1:2 is a unit. Grad-CAM explains a class"),
         (("--unit", "conv1:99", "--method", "occlusion"), "Unit 99 of conv1 does not exist. Its units are 0 to 7."),
         (("--unit", "class:12", "--method", "occlusion"), "Class 12 of simpleconvnet_pruned does not exist. Its "
@@ -160,8 +160,8 @@ def test_a_preimage_is_of_a_layer_or_a_unit_and_moves_towards_a_picture(explain,
     assert code == 0, err
     assert "Inputs with the same activation form a set of " in out
     assert " is read the same: the activation changes by " in out
-    assert out.endswith("Figure: preimage-fc4-line-45.png\n")
-    assert (tmp_path / "preimage-fc4-line-45.png").stat().st_size > 10_000
+    assert out.endswith("Figure: preimage-fc4-stimulus-line-45.png\n")
+    assert (tmp_path / "preimage-fc4-stimulus-line-45.png").stat().st_size > 10_000
     told = json.loads(explain(NET, "dot", "--unit", "fc4:1", "--method", "preimage", "--json")[1])
     assert (told["method"], told["where"], told["outputs"], told["towards"]) == ("preimage", "fc4:1", 1, "noise")
 

@@ -154,7 +154,7 @@ class ConeDepthResult(Result):
 class ConeDepth(Analysis):
     """How deep inside each filter's cone do the data lie?"""
 
-    topic = "further"
+    topic = "units"
     result = ConeDepthResult
 
     draws: int = setting(200, help="shuffles of every layer, for the rank correlation that comes out by chance")

@@ -198,8 +198,9 @@ def _goal(model: Model, towards: Given | None, images: Images | None, seed: int)
     if towards is not None:
         return open_picture(towards, model.preprocessing, images)
     numbers, (channels, height, width) = np.random.default_rng(seed), model.preprocessing.shape
+    rows, columns = min(WAVES, height), min(WAVES, width)
     waves = np.zeros((channels, height, width), complex)
-    waves[:, :WAVES, :WAVES] = numbers.standard_normal((channels, WAVES, WAVES, 2)) @ [1, 1j]
+    waves[:, :rows, :columns] = numbers.standard_normal((channels, rows, columns, 2)) @ [1, 1j]
     field = np.fft.ifft2(waves).real
     field = 127.5 + 127.5 * field / (np.abs(field).max() or 1.0)
     return Picture(name=NOISE, pixels=np.round(field).astype(np.uint8))

@@ -156,7 +156,7 @@ def test_the_profile_of_the_first_layer_is_followed_axis_by_axis(tmp_path) -> No
     weights.append(lesson.module.conv1.weight.detach().flatten(1).double().numpy())
     history, last = tracker.run["history"], tracker.run["first_layer"]
     for line, values in history.curves["first_layer"]["energy along axes"].items():
-        axis = last.axes[:, int(line.removeprefix("axis "))]
+        axis = last.basis.axes[:, int(line.removeprefix("axis "))]
         by_hand = [np.sqrt(np.mean([(kernel @ axis) ** 2 for kernel in bank])) for bank in weights]
         np.testing.assert_allclose(values, by_hand, rtol=1e-5)
     assert set(history.curves["first_layer"]) == {"energy along axes", "theory's fit", "spread over axes"}
