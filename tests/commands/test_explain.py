@@ -72,7 +72,7 @@ def test_a_photograph_can_be_given(explain, tmp_path):
         (("--maps", "conv1", "--unit", "conv1:2"), "explain was told --maps conv1 and --unit conv1:2. It takes --maps "
                                                    "SITE or --unit UNIT."),
         (("--unit", "conv1:2", "--method", "gradcan"), "Method 'gradcan' does not exist. There are: deconvnet, guided, "
-                                                       "gradient, gradcam, occlusion, dissect, path, preimage. Did you "),
+                                                       "gradient, gradcam, occlusion, dissect, path, preimage. Did"),
         (("--unit", "conv1:2", "--method", "gradcam"), "conv1:2 is a unit. Grad-CAM explains a class"),
         (("--unit", "conv1:99", "--method", "occlusion"), "Unit 99 of conv1 does not exist. Its units are 0 to 7."),
         (("--unit", "class:12", "--method", "occlusion"), "Class 12 of simpleconvnet_pruned does not exist. Its "
